@@ -1,0 +1,1 @@
+//! Workflow definitions, expressions and runs, as values.

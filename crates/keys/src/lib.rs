@@ -1,0 +1,1 @@
+//! Access keys, API keys, scopes, grants, sealing and permissions.

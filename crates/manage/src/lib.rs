@@ -1,0 +1,1 @@
+//! The management plane: operations and their Azure-compatible API.
