@@ -1,0 +1,210 @@
+use std::fmt;
+
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use rand_core::TryCryptoRng;
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use zeroize::Zeroizing;
+
+use crate::access_key::derive;
+use crate::error::random;
+use crate::{AccessKey, AccessKeyId, AppId, Error, Malformed, Slot, text};
+
+const PREFIX: &[u8; text::PREFIX_LEN] = b"kwm1_";
+
+const LAYOUT: u8 = 1;
+const SEAL_LABEL: &[u8] = b"keyward access key 1";
+
+/// Names a master key without telling it: 4 bytes derived from it, printed in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MasterKeyId([u8; 4]);
+
+impl fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MasterKeyId({self})")
+    }
+}
+
+/// A secret that seals access keys: as text `kwm1_`, 32 random bytes in base64url, and a checksum
+/// as API keys have it.
+pub struct MasterKey {
+    text: SecretString,
+    secret: SecretBox<[u8; 32]>,
+}
+
+impl MasterKey {
+    /// Draws a new master key.
+    ///
+    /// # Errors
+    /// [`Error::Random`] if the random source fails.
+    pub fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
+        let secret = Zeroizing::new(random(rng)?);
+        Ok(Self::from_secret(&secret))
+    }
+
+    /// Parses the text of a master key, without white space around it.
+    ///
+    /// # Errors
+    /// [`Error::MasterKey`], which does not repeat the text.
+    pub fn parse(given: &str) -> Result<Self, Error> {
+        let body = text::read(PREFIX, given.as_bytes()).map_err(Error::MasterKey)?;
+        match body.as_array() {
+            Some(secret) => Ok(Self::from_secret(secret)),
+            None => Err(Error::MasterKey(Malformed::BodyLength)),
+        }
+    }
+
+    fn from_secret(secret: &[u8; 32]) -> Self {
+        Self {
+            text: text::write(PREFIX, secret),
+            secret: SecretBox::init_with_mut(|kept: &mut [u8; 32]| kept.copy_from_slice(secret)),
+        }
+    }
+
+    /// Returns the text, to be kept in a file of mode 0600: never to a log or an error.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+
+    /// Returns the id, which may be shown.
+    pub fn id(&self) -> MasterKeyId {
+        let mut derived = [0; 32];
+        derive(self.secret.expose_secret(), b"master key id", &mut derived);
+        let [a, b, c, d, ..] = derived;
+        MasterKeyId([a, b, c, d])
+    }
+
+    fn cipher(&self) -> Aes256Gcm {
+        let mut derived = Zeroizing::new([0; 32]);
+        derive(self.secret.expose_secret(), b"seal access keys", &mut derived);
+        let derived: &[u8; 32] = &derived;
+        Aes256Gcm::new(derived.into())
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MasterKey({})", self.id())
+    }
+}
+
+/// The master keys that are configured: the first seals, all open.
+#[derive(Debug)]
+pub struct MasterKeys {
+    first: MasterKey,
+    others: Vec<MasterKey>,
+}
+
+impl MasterKeys {
+    /// Takes the key that seals, and those that only open.
+    pub fn new(first: MasterKey, others: impl IntoIterator<Item = MasterKey>) -> Self {
+        Self { first, others: others.into_iter().collect() }
+    }
+
+    /// Returns the id of the key that seals.
+    pub fn first_id(&self) -> MasterKeyId {
+        self.first.id()
+    }
+
+    /// Seals an access key for its place with AES-256-GCM, 65 bytes: layout 1, master key id (4),
+    /// nonce (12), ciphertext (32), tag (16). Associated data: `keyward access key 1`, app id,
+    /// slot (1 or 2), access key id.
+    ///
+    /// # Errors
+    /// [`Error::Random`] if the random source fails.
+    pub fn seal<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        key: &AccessKey,
+        app: &AppId,
+        slot: Slot,
+    ) -> Result<Vec<u8>, Error> {
+        let nonce = random::<12, _>(rng)?;
+        let mut secret = Zeroizing::new(*key.secret());
+        let tag = self
+            .first
+            .cipher()
+            .encrypt_inout_detached(
+                &Nonce::from(nonce),
+                &associated_data(app, slot, key.id()),
+                secret.as_mut_slice().into(),
+            )
+            .map_err(|_source| Error::Seal)?;
+        Ok([&[LAYOUT], &self.first.id().0[..], &nonce, &*secret, &tag].concat())
+    }
+
+    /// Opens an access key that was sealed for this place.
+    ///
+    /// # Errors
+    /// [`Error::SealMalformed`], [`Error::MasterKeyMissing`], or [`Error::SealBroken`] if it was
+    /// altered or sealed for another app, slot or id.
+    pub fn open(
+        &self,
+        sealed: &[u8],
+        app: &AppId,
+        slot: Slot,
+        id: AccessKeyId,
+    ) -> Result<AccessKey, Error> {
+        let parts = Sealed::parse(sealed).ok_or(Error::SealMalformed)?;
+        let mut refusal = Error::MasterKeyMissing { id: parts.master_key_id };
+        for master in [&self.first].into_iter().chain(&self.others) {
+            if master.id() != parts.master_key_id {
+                continue;
+            }
+            let mut secret = Zeroizing::new(parts.ciphertext);
+            let opened = master.cipher().decrypt_inout_detached(
+                &Nonce::from(parts.nonce),
+                &associated_data(app, slot, id),
+                secret.as_mut_slice().into(),
+                &Tag::from(parts.tag),
+            );
+            if opened.is_ok() {
+                return Ok(AccessKey::from_secret(id, *secret));
+            }
+            refusal = Error::SealBroken;
+        }
+        Err(refusal)
+    }
+
+    /// Tells whether the first master key sealed this, so that what another one sealed can be
+    /// sealed anew.
+    pub fn sealed_by_first(&self, sealed: &[u8]) -> bool {
+        Sealed::parse(sealed).is_some_and(|parts| parts.master_key_id == self.first.id())
+    }
+}
+
+struct Sealed {
+    master_key_id: MasterKeyId,
+    nonce: [u8; 12],
+    ciphertext: [u8; 32],
+    tag: [u8; 16],
+}
+
+impl Sealed {
+    fn parse(sealed: &[u8]) -> Option<Self> {
+        let (&LAYOUT, rest) = sealed.split_first()? else { return None };
+        let (master_key_id, rest) = rest.split_first_chunk()?;
+        let (nonce, rest) = rest.split_first_chunk()?;
+        let (ciphertext, tag) = rest.split_first_chunk()?;
+        Some(Self {
+            master_key_id: MasterKeyId(*master_key_id),
+            nonce: *nonce,
+            ciphertext: *ciphertext,
+            tag: tag.try_into().ok()?,
+        })
+    }
+}
+
+fn associated_data(app: &AppId, slot: Slot, id: AccessKeyId) -> Vec<u8> {
+    let slot = match slot {
+        Slot::Primary => 1,
+        Slot::Secondary => 2,
+    };
+    [SEAL_LABEL, app.as_bytes(), &[slot], id.as_bytes()].concat()
+}
