@@ -1,0 +1,38 @@
+//! Every bound on an app's files, with its reason.
+//!
+//! They keep a hostile or mistaken folder from costing more than a moment: the largest public
+//! workflow that was looked at has 15 kB, and a Standard app rarely has more than a hundred.
+
+/// The largest file, in bytes: seventy times the largest public workflow that was looked at.
+pub const FILE_BYTES: usize = 1024 * 1024;
+
+/// All files together, in bytes: what is parsed and kept in memory for one app.
+pub const APP_BYTES: usize = 32 * 1024 * 1024;
+
+/// How deep arrays and objects may nest: the JSON parser's own recursion ends right after it.
+pub const DEPTH: usize = 127;
+
+/// How many workflows an app may have: each is one entry of every tool list of the default server.
+pub const WORKFLOW_COUNT: usize = 500;
+
+/// How many servers an app may name: as many as it may have workflows.
+pub const SERVER_COUNT: usize = 500;
+
+/// How many tools one server may name: as many as there can be workflows.
+pub const TOOL_COUNT: usize = WORKFLOW_COUNT;
+
+/// How many problems of one file are reported one by one: a person stops reading long before,
+/// and finding the place of each costs one walk over the file.
+pub const PROBLEM_COUNT: usize = 50;
+
+/// The longest server name, in characters (CONTRACT.md, section 2).
+pub const SERVER_NAME_CHARS: usize = 80;
+
+/// The longest description of a server, in characters (CONTRACT.md, section 2).
+pub const DESCRIPTION_CHARS: usize = 1024;
+
+/// The longest tool name, in characters (MCP 2025-11-25, Server features, Tools: Tool names).
+pub const TOOL_NAME_CHARS: usize = 128;
+
+/// The longest route prefix, in characters: it stands in every URL that is printed.
+pub const ROUTE_PREFIX_CHARS: usize = 100;

@@ -1,0 +1,203 @@
+//! mcpservers.json: which tools each server offers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::json::Faults;
+use crate::limits;
+use crate::problem::LeftOut;
+use crate::reader::{Node, Object};
+use crate::workflows::{Tool, Workflows};
+
+/// The name by which scopes and commands speak of `/api/mcp`.
+pub(crate) const DEFAULT: &str = "default";
+
+/// What an MCP client connects to.
+#[derive(Debug, Clone)]
+pub struct Server {
+    name: String,
+    description: Option<String>,
+    enabled: bool,
+    tools: Vec<Arc<Tool>>,
+}
+
+impl Server {
+    /// Makes the server of `/api/mcp`: every tool of the app.
+    pub(crate) fn all(workflows: &Workflows) -> Self {
+        Self {
+            name: DEFAULT.to_owned(),
+            description: None,
+            enabled: true,
+            tools: workflows.tools().map(Arc::clone).collect(),
+        }
+    }
+
+    /// Gives the name as written: 1 to 80 ASCII letters, digits, `-` or `_`, or `default`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the description, at most 1024 characters.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Says whether the server is served.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Gives the tools in the order of the file; all of the app, by name, for the default server.
+    pub fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    /// Finds a tool by its exact name, as MCP compares it.
+    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.tools.iter().find(|tool| tool.name() == name)
+    }
+}
+
+/// Reads the servers, sorted by name, and what they name and cannot offer.
+pub(crate) fn read(
+    root: &Node<'_>,
+    workflows: &Workflows,
+    faults: &mut Faults,
+) -> (Vec<Server>, Vec<LeftOut>) {
+    const SERVERS: &str = "a list of servers";
+    let mut left_out = Vec::new();
+    let entries = root
+        .object(faults, "an object with `mcpServers`")
+        .and_then(|root| root.required("mcpServers", SERVERS, faults))
+        .and_then(|node| {
+            let entries = node.list(faults, SERVERS)?;
+            within(&node, entries, limits::SERVER_COUNT, "servers", faults)
+        });
+    let mut servers: BTreeMap<String, Server> = BTreeMap::new();
+    for node in entries.unwrap_or_default() {
+        let Some(object) = node.object(faults, "an object with `name` and `tools`") else {
+            continue;
+        };
+        let name = read_name(&object, faults);
+        let server = Server {
+            name: name.clone().unwrap_or_default(),
+            description: read_description(&object, faults),
+            enabled: object
+                .member("enabled", faults)
+                .and_then(|node| node.boolean(faults, "true or false"))
+                .unwrap_or(true),
+            tools: read_tools(&object, name.as_deref(), workflows, faults, &mut left_out),
+        };
+        let Some(name) = name else { continue };
+        note_others(&object, &mut left_out);
+        match servers.get(&name.to_ascii_lowercase()) {
+            Some(first) => node.fault(
+                faults,
+                format!(
+                    "`{name}` is the name of another server (`{}`), case apart: rename one of them",
+                    first.name
+                ),
+            ),
+            None => {
+                servers.insert(name.to_ascii_lowercase(), server);
+            }
+        }
+    }
+    (servers.into_values().collect(), left_out)
+}
+
+fn read_name(server: &Object<'_>, faults: &mut Faults) -> Option<String> {
+    const EXPECTED: &str = "1 to 80 ASCII letters, digits, `-` or `_`";
+    let node = server.required("name", EXPECTED, faults)?;
+    let name = node.string(faults, EXPECTED)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let length = name.chars().count();
+    if length == 0 || length > limits::SERVER_NAME_CHARS || !name.chars().all(fits) {
+        node.fault(faults, format!("is no name of a server; expected {EXPECTED}"));
+        return None;
+    }
+    if name.eq_ignore_ascii_case(DEFAULT) {
+        let message = "`default` is the server of all tools: choose another name";
+        node.fault(faults, message);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn read_description(server: &Object<'_>, faults: &mut Faults) -> Option<String> {
+    let node = server.member("description", faults)?;
+    let description = node.string(faults, "a string")?;
+    let length = description.chars().count();
+    if length > limits::DESCRIPTION_CHARS {
+        let most = limits::DESCRIPTION_CHARS;
+        node.fault(faults, format!("has {length} characters; expected at most {most}"));
+        return None;
+    }
+    Some(description.to_owned())
+}
+
+fn read_tools(
+    server: &Object<'_>,
+    server_name: Option<&str>,
+    workflows: &Workflows,
+    faults: &mut Faults,
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<Arc<Tool>> {
+    const TOOLS: &str = "a list of tools, each `{\"name\": WORKFLOW}`";
+    let entries = server.required("tools", TOOLS, faults).and_then(|node| {
+        let entries = node.list(faults, TOOLS)?;
+        within(&node, entries, limits::TOOL_COUNT, "tools", faults)
+    });
+    let mut tools = Vec::new();
+    let mut named = BTreeSet::new();
+    for node in entries.unwrap_or_default() {
+        let name = node
+            .object(faults, "an object with `name`")
+            .and_then(|tool| tool.required("name", "the name of a workflow", faults))
+            .and_then(|node| node.string(faults, "the name of a workflow"));
+        let Some(name) = name else { continue };
+        let why = if !named.insert(name.to_ascii_lowercase()) {
+            Some("the server names it twice".to_owned())
+        } else {
+            match workflows.find(name) {
+                None => Some("no workflow has that name".to_owned()),
+                Some(entry) => match entry.tool() {
+                    Some(tool) => {
+                        tools.push(Arc::clone(tool));
+                        None
+                    }
+                    None => workflows.left_out.get(entry.name()).cloned(),
+                },
+            }
+        };
+        let what = format!("tool `{name}` of server `{}`", server_name.unwrap_or_default());
+        left_out.extend(why.map(|why| LeftOut { what, why }));
+    }
+    tools
+}
+
+fn within<'d>(
+    node: &Node<'d>,
+    entries: Vec<Node<'d>>,
+    most: usize,
+    what: &str,
+    faults: &mut Faults,
+) -> Option<Vec<Node<'d>>> {
+    if entries.len() > most {
+        let message = format!("has {} {what}; expected at most {most}", entries.len());
+        node.fault(faults, message);
+        return None;
+    }
+    Some(entries)
+}
+
+/// A misspelt `enabled` would leave a server open, so it is told. The portal sends `url` back.
+fn note_others(server: &Object<'_>, left_out: &mut Vec<LeftOut>) {
+    for pointer in server.others(&["name", "description", "tools", "enabled", "url"]) {
+        left_out.push(LeftOut {
+            what: format!("mcpservers.json {pointer}"),
+            why: "is not read; what is read here: `name`, `description`, `tools`, `enabled`"
+                .to_owned(),
+        });
+    }
+}
