@@ -1,0 +1,201 @@
+// Drives one MCP server with the official TypeScript client, on one protocol version.
+//
+// `--line 2` is @modelcontextprotocol/client, which can be told any version; `--line 1` is
+// @modelcontextprotocol/sdk, which always offers the newest version it knows (2025-11-25).
+// Prints one line per case, `ok ...` or `not ok ...`, and exits with 1 when any case failed.
+// The packages are looked up from the folder that NODE_MODULES_OF names (see ../run).
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { pathToFileURL } from 'node:url';
+
+const PATIENCE_MS = 30_000;
+
+class Failed extends Error {}
+
+const { values: options } = parseArgs({
+    options: {
+        url: { type: 'string', default: process.env.KEYWARD_URL },
+        protocol: { type: 'string' },
+        line: { type: 'string', default: '2' },
+        probe: { type: 'boolean', default: false },
+        expect: { type: 'string' },
+        case: { type: 'string', multiple: true, default: [] },
+        'listen-s': { type: 'string', default: '60' },
+        'may-stay-open': { type: 'boolean', default: false },
+    },
+});
+
+const say = (line) => process.stdout.write(`${line}\n`);
+const giveUp = (text) => {
+    process.stderr.write(`client.mjs: ${text}\n`);
+    process.exit(2);
+};
+
+if (!options.url) giveUp('no server: set KEYWARD_URL or give --url');
+if (!options.protocol) giveUp('--protocol is missing');
+const key = process.env.KEYWARD_KEY_FILE
+    ? readFileSync(process.env.KEYWARD_KEY_FILE, 'utf8').trim()
+    : process.env.KEYWARD_KEY;
+if (!key) giveUp('no API key: set KEYWARD_KEY or KEYWARD_KEY_FILE');
+const wrongKey = process.env.KEYWARD_WRONG_KEY ?? 'wrong-key-of-the-client-tests';
+const expected = options.expect ? JSON.parse(readFileSync(options.expect, 'utf8')) : { tools: [], calls: [] };
+const listenMs = Number(options['listen-s']) * 1000;
+
+const modules = createRequire(`${process.env.NODE_MODULES_OF ?? '.'}/package.json`);
+const load = async (name) => import(pathToFileURL(modules.resolve(name)).href);
+const packageName = options.line === '1' ? '@modelcontextprotocol/sdk' : '@modelcontextprotocol/client';
+const { Client, StreamableHTTPClientTransport } =
+    options.line === '1'
+        ? {
+              ...(await load('@modelcontextprotocol/sdk/client/index.js')),
+              ...(await load('@modelcontextprotocol/sdk/client/streamableHttp.js')),
+          }
+        : await load('@modelcontextprotocol/client');
+const release = releaseOf(packageName);
+
+function releaseOf(name) {
+    const [folder] = modules.resolve.paths(name).map((path) => `${path}/${name}/package.json`);
+    return JSON.parse(readFileSync(folder, 'utf8')).version;
+}
+
+// What really went over HTTP, so that a negotiated version is believed only when it was used.
+function tapped() {
+    const wire = { requests: [], statuses: [] };
+    wire.fetch = async (input, init) => {
+        const headers = new Headers(init?.headers);
+        let method;
+        if (typeof init?.body === 'string') method = JSON.parse(init.body).method;
+        wire.requests.push({ method, version: headers.get('mcp-protocol-version') ?? 'none', url: String(input) });
+        const response = await fetch(input, init);
+        wire.statuses.push(`${response.status} ${init?.method ?? 'GET'} ${new URL(String(input)).pathname}`);
+        return response;
+    };
+    wire.versionsOf = (...methods) => [
+        ...new Set(wire.requests.filter(({ method }) => methods.includes(method)).map(({ version }) => version)),
+    ];
+    return wire;
+}
+
+function clientFor(protocol) {
+    const identity = { name: 'keyward-client-tests', version: '1.0.0' };
+    if (options.line === '1') return new Client(identity);
+    if (options.probe) return new Client(identity, { versionNegotiation: { mode: 'auto' } });
+    if (protocol >= '2026-07-28') return new Client(identity, { versionNegotiation: { mode: { pin: protocol } } });
+    return new Client(identity, { supportedProtocolVersions: [protocol] });
+}
+
+async function connected(withKey, wire) {
+    const transport = new StreamableHTTPClientTransport(new URL(options.url), {
+        fetch: wire.fetch,
+        requestInit: { headers: { 'X-API-Key': withKey } },
+    });
+    const client = clientFor(options.protocol);
+    await client.connect(transport);
+    const negotiated = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
+    return { client, negotiated };
+}
+
+async function listAndCall() {
+    const wire = tapped();
+    const { client, negotiated } = await connected(key, wire);
+    try {
+        if (negotiated !== options.protocol) throw new Failed(`negotiated ${negotiated} instead of ${options.protocol}`);
+        const names = (await client.listTools()).tools.map(({ name }) => name).sort();
+        if (!isDeepStrictEqual(names, [...expected.tools].sort())) {
+            throw new Failed(`listed ${names} instead of ${[...expected.tools].sort()}`);
+        }
+        for (const call of expected.calls) {
+            checkResult(call, await client.callTool({ name: call.tool, arguments: call.arguments ?? {} }));
+        }
+        const sent = wire.versionsOf('tools/list', 'tools/call');
+        if (!isDeepStrictEqual(sent, [options.protocol])) {
+            throw new Failed(`tools were asked for with MCP-Protocol-Version ${sent}`);
+        }
+        return `${names.length} tools listed, ${expected.calls.length} called`;
+    } finally {
+        await client.close();
+    }
+}
+
+function checkResult(call, result) {
+    const texts = result.content.filter(({ type }) => type === 'text').map(({ text }) => text);
+    const complain = (what) => {
+        throw new Failed(`${call.tool}: ${what}`);
+    };
+    if (Boolean(result.isError) !== Boolean(call.isError)) complain(`isError is ${result.isError}: ${texts}`);
+    if (call.text !== undefined && !isDeepStrictEqual(texts, [call.text])) complain(`text is ${JSON.stringify(texts)}`);
+    if (call.contains !== undefined && !texts.some((text) => text.includes(call.contains))) {
+        complain(`text is ${JSON.stringify(texts)}, without ${JSON.stringify(call.contains)}`);
+    }
+    if (call.structured !== undefined) {
+        if (!isDeepStrictEqual(result.structuredContent, call.structured)) {
+            complain(`structured content is ${JSON.stringify(result.structuredContent)}`);
+        }
+        if (!texts.length || !isDeepStrictEqual(JSON.parse(texts[0]), call.structured)) {
+            complain(`text ${JSON.stringify(texts)} is not the structured content as JSON`);
+        }
+    }
+}
+
+async function refused() {
+    const wire = tapped();
+    const began = performance.now();
+    let client;
+    try {
+        ({ client } = await connected(wrongKey, wire));
+        await client.listTools();
+    } catch (error) {
+        const seen = wire.statuses.join(', ');
+        const toServer = wire.statuses.filter((status) => status.endsWith(` POST ${new URL(options.url).pathname}`));
+        if (!toServer.length || !toServer.every((status) => /^40[13] /.test(status))) {
+            throw new Failed(`answered with ${seen || 'nothing'}, shown as: ${oneLine(error)}`);
+        }
+        return `${seen} in ${Math.round(performance.now() - began)} ms, shown as: ${oneLine(error)}`;
+    }
+    await client.close();
+    throw new Failed('a wrong key was let in');
+}
+
+// Opens `subscriptions/listen`, says so, and says when the server ended it.
+async function listen() {
+    const { client } = await connected(key, tapped());
+    try {
+        const subscription = await client.listen({ toolsListChanged: true }, { timeout: PATIENCE_MS });
+        say(`listening typescript ${options.protocol} ${JSON.stringify(subscription.honoredFilter)}`);
+        const began = performance.now();
+        const how = await Promise.race([subscription.closed, after(listenMs)]);
+        if (how === undefined) {
+            if (options['may-stay-open']) return `open for ${options['listen-s']} s`;
+            throw new Failed(`the stream was still open after ${options['listen-s']} s`);
+        }
+        const ended = how === 'remote' ? 'lost' : how;
+        say(`ended typescript ${options.protocol} ${ended} after ${Math.round(performance.now() - began)} ms`);
+        return `ended (${ended})`;
+    } finally {
+        await client.close();
+    }
+}
+
+const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const oneLine = (error) => `${error?.name ?? 'Error'}: ${String(error?.message ?? error).split('\n')[0]}`;
+
+const cases = { call: listAndCall, 'wrong-key': refused, listen };
+let passed = true;
+for (const name of options.case) {
+    const label = `typescript ${options.protocol} ${name} (${packageName.split('/')[1]} ${release}${options.probe ? ', probing' : ''})`;
+    const hung = setTimeout(() => {
+        say(`not ok ${label}: hung`);
+        process.exit(1);
+    }, PATIENCE_MS + listenMs);
+    try {
+        if (!cases[name]) giveUp(`no case is called ${name}`);
+        say(`ok ${label}: ${await cases[name]()}`);
+    } catch (error) {
+        passed = false;
+        say(`not ok ${label}: ${error instanceof Failed ? error.message : oneLine(error)}`);
+    }
+    clearTimeout(hung);
+}
+process.exit(passed ? 0 : 1);
