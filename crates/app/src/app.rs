@@ -31,6 +31,7 @@ pub struct App {
     servers: Vec<Server>,
     default_server: Server,
     left_out: Vec<LeftOut>,
+    has_upstreams: bool,
 }
 
 impl App {
@@ -60,7 +61,11 @@ impl App {
         let app = reading.app(environment);
         match app {
             Some(app) if reading.problems.is_empty() => Ok(app),
-            _ => Err(reading.problems),
+            _ => {
+                // Stable: within one file they stand in the order of their places already.
+                reading.problems.sort_by(|one, other| one.file.cmp(&other.file));
+                Err(reading.problems)
+            }
         }
     }
 
@@ -137,20 +142,20 @@ impl App {
     pub fn widens_authentication_over(&self, previous: &Self) -> bool {
         self.authentication().widens(previous.authentication())
     }
+
+    fn documents(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.workflows.iter().map(|(name, entry)| (name, &entry.document))
+    }
 }
 
 impl PartialEq for App {
     fn eq(&self, other: &Self) -> bool {
-        let documents = |app: &Self| -> Vec<(String, Value)> {
-            let entries = app.workflows.iter();
-            entries.map(|(name, entry)| (name.clone(), entry.document.clone())).collect()
-        };
         self.host_json == other.host_json
             && self.mcpservers_json == other.mcpservers_json
+            && self.has_upstreams == other.has_upstreams
             && self.parameters == other.parameters
             && self.settings == other.settings
-            && self.left_out == other.left_out
-            && documents(self) == documents(other)
+            && self.documents().eq(other.documents())
     }
 }
 
@@ -204,6 +209,7 @@ impl<'f> Reading<'f> {
             workflows: workflows.by_name,
             servers,
             left_out,
+            has_upstreams: self.files.get(files::UPSTREAMS).is_some(),
         })
     }
 

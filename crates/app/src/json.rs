@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::files;
 use crate::limits;
 use crate::problem::Problem;
 
@@ -42,12 +43,12 @@ impl<'f> Document<'f> {
     /// a repeated member.
     pub(crate) fn parse(file: &'f str, bytes: &'f [u8]) -> Result<Self, Vec<Problem>> {
         let whole = |message: String| vec![at_file(file, message)];
-        if bytes.len() > limits::FILE_BYTES {
-            return Err(whole(format!(
-                "has {} bytes; expected at most {}",
-                bytes.len(),
-                limits::FILE_BYTES
-            )));
+        let most = match file {
+            files::PARAMETERS | files::SETTINGS => limits::VALUES_BYTES,
+            _ => limits::FILE_BYTES,
+        };
+        if bytes.len() > most {
+            return Err(whole(format!("has {} bytes; expected at most {most}", bytes.len())));
         }
         if matches!(bytes, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]) {
             return Err(whole("is UTF-16; expected UTF-8: save it with that encoding".to_owned()));
@@ -197,6 +198,10 @@ fn explain_syntax(text: &str, error: &serde_json::Error) -> (usize, String) {
     let rest = text.get(offset..).unwrap_or_default();
     if rest.starts_with("//") || rest.starts_with("/*") {
         return (offset, "is a comment, which JSON does not have: remove it".to_owned());
+    }
+    let before = text.get(..offset).unwrap_or_default();
+    if rest.starts_with(['}', ']']) && before.trim_end().ends_with(',') {
+        return (offset, "ends after a comma, which JSON does not allow: remove it".to_owned());
     }
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or_default();

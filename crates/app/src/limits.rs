@@ -6,6 +6,9 @@
 /// The largest file, in bytes: seventy times the largest public workflow that was looked at.
 pub const FILE_BYTES: usize = 1024 * 1024;
 
+/// The largest parameters.json or local.settings.json, in bytes: each tool keeps a copy of both.
+pub const VALUES_BYTES: usize = 128 * 1024;
+
 /// All files together, in bytes: what is parsed and kept in memory for one app.
 pub const APP_BYTES: usize = 32 * 1024 * 1024;
 

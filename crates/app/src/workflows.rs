@@ -19,7 +19,7 @@ pub struct TriggerEntry {
     /// The trigger's name.
     pub name: String,
     /// Its `type`, as written: `Request`.
-    pub kind_of_trigger: String,
+    pub trigger_type: String,
     /// Its `kind`, as written: `Http`.
     pub kind: Option<String>,
 }
@@ -194,7 +194,10 @@ pub(crate) fn read(
         match read {
             Ok((entry, why_not)) => {
                 if !why_not.is_empty() {
-                    workflows.left_out.insert(name.to_owned(), why_not.join("; "));
+                    // A drawn expression spans lines and must not share one with its neighbour.
+                    let drawn = why_not.iter().any(|why| why.contains('\n'));
+                    let why_not = why_not.join(if drawn { "\n" } else { "; " });
+                    workflows.left_out.insert(name.to_owned(), why_not);
                 }
                 workflows.by_name.insert(name.to_owned(), entry);
             }
@@ -261,14 +264,15 @@ fn reasons(
     }
     match triggers {
         [trigger] => {
-            let kind = trigger.kind.as_deref().unwrap_or_default();
-            if !trigger.kind_of_trigger.eq_ignore_ascii_case("Request")
-                || !kind.eq_ignore_ascii_case("Http")
+            let TriggerEntry { name, trigger_type, kind } = trigger;
+            let is_http = |kind: &str| kind.eq_ignore_ascii_case("Http");
+            if !trigger_type.eq_ignore_ascii_case("Request")
+                || !kind.as_deref().is_some_and(is_http)
             {
+                let kind = kind.as_ref().map_or("no kind".to_owned(), |k| format!("kind `{k}`"));
                 reasons.push(format!(
-                    "its trigger `{}` is of type `{}` and kind `{kind}`; a tool's is of type \
-                     `Request` and kind `Http`",
-                    trigger.name, trigger.kind_of_trigger
+                    "its trigger `{name}` is of type `{trigger_type}` and {kind}; a tool's is of \
+                     type `Request` and kind `Http`"
                 ));
             }
         }
@@ -295,7 +299,7 @@ fn triggers(document: &Value) -> Vec<TriggerEntry> {
     let triggers = document.pointer("/definition/triggers").and_then(Value::as_object);
     let entry = |(name, value): (&String, &Value)| TriggerEntry {
         name: name.clone(),
-        kind_of_trigger: text(value, "type").unwrap_or_default(),
+        trigger_type: text(value, "type").unwrap_or_default(),
         kind: text(value, "kind"),
     };
     triggers.map(|triggers| triggers.iter().map(entry).collect()).unwrap_or_default()
