@@ -1,1 +1,29 @@
-//! What is kept, and what a replica decides by.
+//! What Keyward keeps, and what a replica decides by.
+//!
+//! [`Store`] is the durable half: access keys (sealed), the register of issued API keys,
+//! revocations, and the audit row of every change, each written in the transaction of the change.
+//! [`Replica`] is the half in memory: an immutable [`Snapshot`] that answers without I/O, and the
+//! register of open responses, which a new snapshot judges anew.
+//!
+//! This crate knows neither HTTP nor MCP. A method that changes anything takes
+//! [`keys::Authorized`], so a change without a permission check does not compile.
+
+mod access_keys;
+mod api_keys;
+mod audit;
+mod backend;
+mod error;
+mod replica;
+mod revision;
+mod snapshot;
+
+pub use access_keys::AccessKeyRow;
+pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
+pub use backend::Store;
+pub use error::Error;
+pub use replica::{Claim, Cut, OpenResponse, Replica, ServedApp, Suspended};
+pub use revision::{ChangeId, Revision};
+pub use snapshot::{AppState, Snapshot};
+
+/// What this crate's operations return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

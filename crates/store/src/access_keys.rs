@@ -1,0 +1,174 @@
+use keys::permission::{Owner, Reader};
+use keys::{AccessKey, AccessKeyId, AppId, Authorized, Slot, SysRng, Timestamp};
+use serde_json::json;
+
+use crate::audit::{self, Action};
+use crate::{Error, Result, Revision, Store, revision};
+
+/// Who stands in the records for what Keyward does by itself.
+const KEYWARD: &str = "keyward";
+
+/// One slot as its operator sees it: never the secret.
+#[derive(Clone, Debug)]
+pub struct AccessKeyRow {
+    /// Primary or secondary.
+    pub slot: Slot,
+    /// Names the access key in every API key derived from it.
+    pub id: AccessKeyId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who regenerated it, or Keyward where nobody has yet.
+    pub created_by: String,
+    /// The revision that put it in force.
+    pub revision: Revision,
+}
+
+impl Store {
+    /// Finds the app called `name`, without regard to case, or makes it with its two access keys.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Key`] where the operating system gives no randomness.
+    pub async fn ensure_app(&self, name: &str) -> Result<AppId> {
+        let name = name.to_ascii_lowercase();
+        let mut tx = self.begin_write().await?;
+        let found: Option<(Vec<u8>,)> = sqlx::query_as("SELECT id FROM apps WHERE name = $1")
+            .bind(name.clone())
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some((id,)) = found {
+            return app_id(&id);
+        }
+        let app = AppId::generate(&mut SysRng).map_err(Error::Key)?;
+        let now = self.clock.now();
+        sqlx::query("INSERT INTO apps (id, name, created_at) VALUES ($1, $2, $3)")
+            .bind(app.as_bytes().to_vec())
+            .bind(name)
+            .bind(now.unix_ms())
+            .execute(&mut *tx)
+            .await?;
+        let revision = next_revision(&mut tx).await?;
+        for slot in Slot::ALL {
+            let key = AccessKey::generate(&mut SysRng).map_err(Error::Key)?;
+            self.insert_access_key(&mut tx, &app, slot, &key, (now, KEYWARD), revision).await?;
+        }
+        revision::increment(&mut tx).await?;
+        tx.commit().await?;
+        Ok(app)
+    }
+
+    /// Puts `key` into `slot`. The old access key's secret is gone from the store with the commit;
+    /// what was derived from it is refused once the returned revision is in force.
+    ///
+    /// # Errors
+    /// [`Error::Database`] where nothing is durable: the old access key stays in force.
+    pub async fn regenerate(
+        &self,
+        by: &Authorized<Owner>,
+        slot: Slot,
+        key: &AccessKey,
+    ) -> Result<Revision> {
+        let now = self.clock.now();
+        let mut tx = self.begin_write().await?;
+        sqlx::query(
+            "UPDATE access_keys SET sealed = NULL, regenerated_at = $1 \
+             WHERE app_id = $2 AND slot = $3 AND regenerated_at IS NULL",
+        )
+        .bind(now.unix_ms())
+        .bind(by.app().as_bytes().to_vec())
+        .bind(slot.to_string())
+        .execute(&mut *tx)
+        .await?;
+        let revision = next_revision(&mut tx).await?;
+        self.insert_access_key(&mut tx, &by.app(), slot, key, (now, by.by()), revision).await?;
+        let detail = json!({ "accessKeyId": key.id().to_string() });
+        audit::record(&mut tx, by, now, Action::Regenerate, &slot.to_string(), detail).await?;
+        let made = revision::increment(&mut tx).await?;
+        match tx.commit().await {
+            Ok(()) => Ok(made),
+            // The commit may have happened all the same: the store alone knows.
+            Err(error) => {
+                let in_slot = self.list_access_keys_of(by.app()).await?;
+                match in_slot.iter().find(|row| row.id == key.id()) {
+                    Some(row) => Ok(row.revision),
+                    None => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The two slots, primary first.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn list_access_keys(&self, by: &Authorized<Reader>) -> Result<Vec<AccessKeyRow>> {
+        self.list_access_keys_of(by.app()).await
+    }
+
+    async fn list_access_keys_of(&self, app: AppId) -> Result<Vec<AccessKeyRow>> {
+        let rows: Vec<(Vec<u8>, String, i64, String, i64)> = sqlx::query_as(
+            "SELECT id, slot, created_at, created_by, revision FROM access_keys \
+             WHERE app_id = $1 AND regenerated_at IS NULL ORDER BY slot",
+        )
+        .bind(app.as_bytes().to_vec())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|(id, slot, created_at, created_by, revision)| {
+                Ok(AccessKeyRow {
+                    slot: parse_slot(&slot)?,
+                    id: access_key_id(&id)?,
+                    created_at: Timestamp::from_unix_ms(created_at),
+                    created_by,
+                    revision: Revision(revision),
+                })
+            })
+            .collect()
+    }
+
+    async fn insert_access_key(
+        &self,
+        tx: &mut sqlx::AnyConnection,
+        app: &AppId,
+        slot: Slot,
+        key: &AccessKey,
+        (created_at, created_by): (Timestamp, &str),
+        revision: Revision,
+    ) -> Result<()> {
+        let sealed = self.masters.seal(&mut SysRng, key, app, slot).map_err(Error::Key)?;
+        sqlx::query(
+            "INSERT INTO access_keys (app_id, id, slot, sealed, created_at, created_by, revision) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(app.as_bytes().to_vec())
+        .bind(key.id().as_bytes().to_vec())
+        .bind(slot.to_string())
+        .bind(sealed)
+        .bind(created_at.unix_ms())
+        .bind(created_by.to_owned())
+        .bind(revision.0)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The revision that a change under way will make: it holds the write lock, so nobody comes between.
+async fn next_revision(tx: &mut sqlx::AnyConnection) -> Result<Revision> {
+    let (value,): (i64,) =
+        sqlx::query_as("SELECT value FROM revision WHERE only_row = 1").fetch_one(tx).await?;
+    Ok(Revision(value + 1))
+}
+
+pub(crate) fn app_id(bytes: &[u8]) -> Result<AppId> {
+    let bytes = bytes.try_into().map_err(|_| Error::corrupt("app id"))?;
+    Ok(AppId::from_bytes(bytes))
+}
+
+pub(crate) fn access_key_id(bytes: &[u8]) -> Result<AccessKeyId> {
+    let bytes = bytes.try_into().map_err(|_| Error::corrupt("access key id"))?;
+    Ok(AccessKeyId::from_bytes(bytes))
+}
+
+pub(crate) fn parse_slot(text: &str) -> Result<Slot> {
+    text.parse().map_err(|_| Error::corrupt("slot"))
+}

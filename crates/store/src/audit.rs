@@ -1,0 +1,48 @@
+use keys::{Authorized, Permission, Timestamp};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Result;
+
+/// What a change did, in the words of the audit's `action` column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Issue,
+    Regenerate,
+    Revoke,
+}
+
+impl Action {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issue => "issueApiKey",
+            Self::Regenerate => "regenerateAccessKey",
+            Self::Revoke => "revokeApiKey",
+        }
+    }
+}
+
+/// Writes the audit row of a change, in the change's own transaction.
+pub(crate) async fn record<P: Permission>(
+    tx: &mut sqlx::AnyConnection,
+    by: &Authorized<P>,
+    at: Timestamp,
+    action: Action,
+    subject: &str,
+    detail: Value,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit_events (id, app_id, at, caller, action, subject, detail) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(Uuid::now_v7().to_string())
+    .bind(by.app().as_bytes().to_vec())
+    .bind(at.unix_ms())
+    .bind(by.by().to_owned())
+    .bind(action.as_str())
+    .bind(subject.to_owned())
+    .bind(detail.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+use std::path::PathBuf;
+
+/// What a caller of the store can do about a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the data folder: stop it, or use another folder.
+    #[error("the data folder {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// The data folder cannot be used as it is.
+    #[error("cannot use {}", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// An access key does not open under any configured master key.
+    #[error("the {slot} access key of app {app} does not open under any configured master key")]
+    Sealed {
+        /// The app's name.
+        app: String,
+        /// The slot it lies in.
+        slot: keys::Slot,
+        /// What the key material said.
+        source: keys::Error,
+    },
+    /// The API key asked for cannot be made.
+    #[error("cannot make the API key")]
+    Key(#[source] keys::Error),
+    /// No such app, API key or page.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// A row does not hold what this version writes: the file was altered, or is of a newer version.
+    #[error("the store has an unreadable {what}")]
+    Corrupt {
+        /// Which column or row.
+        what: &'static str,
+    },
+    /// The migrations of the database do not fit this version.
+    #[error("cannot bring the store up to this version")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database failed; nothing of the change is durable unless a read back says so.
+    #[error("the store did not answer as it should")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    pub(crate) const fn corrupt(what: &'static str) -> Self {
+        Self::Corrupt { what }
+    }
+}

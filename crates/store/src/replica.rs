@@ -1,0 +1,217 @@
+mod open;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use app::App;
+use arc_swap::ArcSwap;
+use futures::FutureExt as _;
+use keys::{ApiKeyId, AppId, Clock, Timestamp};
+use tokio::sync::{Mutex, watch};
+use tracing::{error, info};
+use url::Url;
+
+use self::open::OpenResponses;
+pub use self::open::{Claim, Cut, OpenResponse};
+use crate::{Result, Revision, Snapshot, Store};
+
+/// How long an installation waits for what it cut to leave the connection. What is cut yields
+/// nothing more whatever happens: this only lets its end reach the client first. A client that has
+/// stopped reading would never take it.
+const LEAVE: Duration = Duration::from_millis(250);
+
+/// How long a replica that could not read the store waits before it asks again.
+const RELOAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// An app as a replica is told to serve it.
+#[derive(Clone, Debug)]
+pub struct ServedApp {
+    /// Names the app inside API keys.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Where clients reach it.
+    pub public_url: Url,
+    /// Its files.
+    pub app: Arc<App>,
+}
+
+/// This replica may not decide by what it has in memory: it admits nothing until it has read the
+/// store again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this replica has lost touch with its store")]
+pub struct Suspended;
+
+/// The half in memory: what decides, and what was admitted by it and is still open.
+pub struct Replica {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Whether the snapshot is known to be older than the store.
+    suspended: AtomicBool,
+    shutting_down: AtomicBool,
+    open: Arc<OpenResponses>,
+    /// What the store does not hold of a snapshot; its lock lets one installation through at a time.
+    served: Mutex<Vec<ServedApp>>,
+    installed: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("snapshot", &self.snapshot.load()).finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Reads the store once and serves `apps` from memory from then on.
+    ///
+    /// # Errors
+    /// What reading the store gives; [`crate::Error::NotFound`] for an app that it does not have.
+    pub async fn start(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        apps: Vec<ServedApp>,
+    ) -> Result<Arc<Self>> {
+        let snapshot = Snapshot::new(store.load_trust().await?, &apps)?;
+        Ok(Arc::new(Self {
+            store,
+            open: Arc::new(OpenResponses::new(Arc::clone(&clock))),
+            clock,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            suspended: AtomicBool::new(false),
+            shutting_down: AtomicBool::new(false),
+            served: Mutex::new(apps),
+            installed: watch::Sender::new(0),
+        }))
+    }
+
+    /// What decides now. It answers without I/O, and never blocks.
+    ///
+    /// # Errors
+    /// [`Suspended`] while the snapshot is known to be older than the store.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>, Suspended> {
+        let snapshot = self.snapshot.load_full();
+        let admits =
+            !self.suspended.load(Ordering::SeqCst) && !self.shutting_down.load(Ordering::SeqCst);
+        if admits { Ok(snapshot) } else { Err(Suspended) }
+    }
+
+    /// What to print and to route by, also while suspended. Nothing may be admitted by it.
+    #[must_use]
+    pub fn last_snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Registers a response before its claim is checked, so that no installation can fall between
+    /// the check and the registration. It stays registered until the returned value is dropped.
+    #[must_use]
+    pub fn open(&self, claim: Claim) -> OpenResponse {
+        OpenResponses::open(&self.open, claim)
+    }
+
+    /// How many responses are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open.count()
+    }
+
+    /// Tells of every installation, by a number that only grows.
+    #[must_use]
+    pub fn installations(&self) -> watch::Receiver<u64> {
+        self.installed.subscribe()
+    }
+
+    /// Returns once no response goes on, and none begins, that a snapshot older than `revision`
+    /// alone would allow.
+    ///
+    /// If the store cannot be read, that is brought about by admitting nothing at all until it can.
+    pub async fn in_force(self: &Arc<Self>, revision: Revision) {
+        let served = self.served.lock().await;
+        if self.snapshot.load().revision >= revision && !self.suspended.load(Ordering::SeqCst) {
+            return;
+        }
+        self.reload(&served).await;
+    }
+
+    /// Serves `app` instead of what the app `id` was, and ends what it no longer allows.
+    pub async fn serve_app(self: &Arc<Self>, id: AppId, app: Arc<App>) {
+        let mut served = self.served.lock().await;
+        for entry in served.iter_mut().filter(|entry| entry.id == id) {
+            entry.app = Arc::clone(&app);
+        }
+        self.reload(&served).await;
+    }
+
+    /// Writes to the store when API keys were last accepted.
+    ///
+    /// # Errors
+    /// What the store gives; the uses are kept for the next call then.
+    pub async fn flush_uses(&self) -> Result<()> {
+        let uses: Vec<(AppId, ApiKeyId, Timestamp)> = self.open.take_uses();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.record_uses(&uses).await;
+        if written.is_err() {
+            self.open.put_back(uses);
+        }
+        written
+    }
+
+    /// Ends every open response and admits nothing more.
+    pub async fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::SeqCst);
+        let closing = self.open.cut_where(|_| Err(Cut::ShuttingDown));
+        leave(closing).await;
+    }
+
+    async fn reload(self: &Arc<Self>, served: &[ServedApp]) {
+        match self.store.load_trust().await.and_then(|trust| Snapshot::new(trust, served)) {
+            Ok(snapshot) => self.install(snapshot).await,
+            Err(error) => {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot read the store; admitting nothing until it can be read again"
+                );
+                self.suspended.store(true, Ordering::SeqCst);
+                leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+            }
+        }
+    }
+
+    async fn install(&self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.store(Arc::clone(&snapshot));
+        self.suspended.store(false, Ordering::SeqCst);
+        // What registered before this line is judged here; what registers after it is checked
+        // against the new snapshot, because registering and judging take the same locks.
+        let now = self.clock.now();
+        let closing = self.open.cut_where(|claim| snapshot.judge(claim, now));
+        leave(closing).await;
+        self.installed.send_modify(|count| *count += 1);
+        info!(revision = %snapshot.revision, "Installed revision {}", snapshot.revision);
+    }
+
+    /// Asks the store again while suspended; runs until `stop` is ready.
+    pub async fn recover(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop.fuse());
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(RELOAD_PAUSE) => {}
+            }
+            if self.suspended.load(Ordering::SeqCst) {
+                let served = self.served.lock().await;
+                self.reload(&served).await;
+            }
+        }
+    }
+}
+
+async fn leave(closing: open::Closing) {
+    if tokio::time::timeout(LEAVE, closing.gone()).await.is_err() {
+        info!("A client is slow to take the end of what was cut for it");
+    }
+}

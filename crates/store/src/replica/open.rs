@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::task::AtomicWaker;
+use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+/// Requests of different cores rarely meet at the same lock; a judgement takes each once.
+const SHARDS: usize = 16;
+
+/// The longest that an open response goes without a look at the wall clock: it may be set forward,
+/// which no timer notices.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
+
+/// What a response is admitted on.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The app that was asked.
+    pub app: AppId,
+    /// The server's name in lower case, `default` for the default server.
+    pub server: String,
+    /// What the API key that was presented says of itself; none for a request without one.
+    pub key: Option<Claims>,
+}
+
+/// Why an open response must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Its API key is no longer good.
+    Refused(Refusal),
+    /// The app's authentication type no longer accepts what it came with.
+    AuthenticationChanged,
+    /// Its server is gone or disabled.
+    ServerGone,
+    /// The replica has lost touch with its store.
+    Suspended,
+    /// The process is ending.
+    ShuttingDown,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::AuthenticationChanged => f.write_str("the app's authentication type has changed"),
+            Self::ServerGone => f.write_str("this server was removed or disabled"),
+            Self::Suspended => f.write_str("this replica has lost touch with its store"),
+            Self::ShuttingDown => f.write_str("this server is shutting down"),
+        }
+    }
+}
+
+/// All responses that are open, and the uses of API keys that the store has not been told of.
+pub(crate) struct OpenResponses {
+    shards: [Mutex<Shard>; SHARDS],
+    next: AtomicUsize,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Shard {
+    open: BTreeMap<usize, Arc<Entry>>,
+    uses: BTreeMap<(AppId, ApiKeyId), Timestamp>,
+}
+
+struct Entry {
+    claim: Claim,
+    accepted: AtomicBool,
+    /// Why it was cut, and what tells the installation that cut it when it is dropped.
+    cut: OnceLock<(Cut, mpsc::Sender<()>)>,
+    waker: AtomicWaker,
+}
+
+impl OpenResponses {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { shards: Default::default(), next: AtomicUsize::new(0), clock }
+    }
+
+    pub(crate) fn open(this: &Arc<Self>, claim: Claim) -> OpenResponse {
+        let entry = Arc::new(Entry {
+            claim,
+            accepted: AtomicBool::new(false),
+            cut: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        });
+        let id = this.next.fetch_add(1, Ordering::Relaxed);
+        this.shard(id).open.insert(id, Arc::clone(&entry));
+        OpenResponse { all: Arc::clone(this), id, entry, timer: None }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).open.len()).sum()
+    }
+
+    /// Cuts every open response that `judge` does not let go on.
+    pub(crate) fn cut_where(&self, judge: impl Fn(&Claim) -> Result<(), Cut>) -> Closing {
+        let (leaving, gone) = mpsc::channel(1);
+        for shard in &self.shards {
+            for entry in lock(shard).open.values() {
+                if let Err(cut) = judge(&entry.claim)
+                    && entry.cut.set((cut, leaving.clone())).is_ok()
+                {
+                    entry.waker.wake();
+                }
+            }
+        }
+        Closing(gone)
+    }
+
+    pub(crate) fn take_uses(&self) -> Vec<(AppId, ApiKeyId, Timestamp)> {
+        let now = self.clock.now();
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let closed = std::mem::take(&mut shard.uses);
+            all.extend(closed.into_iter().map(|((app, id), at)| (app, id, at)));
+            all.extend(shard.open.values().filter_map(|entry| entry.used(now)));
+        }
+        all
+    }
+
+    pub(crate) fn put_back(&self, uses: Vec<(AppId, ApiKeyId, Timestamp)>) {
+        let mut shard = self.shard(0);
+        for (app, id, at) in uses {
+            shard.note(app, id, at);
+        }
+    }
+
+    fn shard(&self, id: usize) -> MutexGuard<'_, Shard> {
+        #[expect(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
+        lock(&self.shards[id % SHARDS])
+    }
+}
+
+impl Shard {
+    fn note(&mut self, app: AppId, id: ApiKeyId, at: Timestamp) {
+        let latest = self.uses.entry((app, id)).or_insert(at);
+        *latest = at.max(*latest);
+    }
+}
+
+impl Entry {
+    fn used(&self, now: Timestamp) -> Option<(AppId, ApiKeyId, Timestamp)> {
+        let key = self.claim.key.as_ref()?;
+        self.accepted.load(Ordering::Relaxed).then(|| (self.claim.app, key.key_id(), now))
+    }
+}
+
+/// No code that holds a shard's lock can panic half-way through a change of it.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was just cut and has not left yet.
+pub(crate) struct Closing(mpsc::Receiver<()>);
+
+impl Closing {
+    /// Returns when all of it is dropped.
+    pub(crate) async fn gone(mut self) {
+        // Nothing is ever sent: the channel ends with its last sender.
+        while self.0.recv().await.is_some() {}
+    }
+}
+
+/// One response from before its credential is checked to its last byte.
+///
+/// Whoever makes bytes for the client asks [`Self::poll_cut`] (or [`Self::trusted`]) *after* it has
+/// the next bytes and before it hands them on: what was made after a cut then never leaves.
+pub struct OpenResponse {
+    all: Arc<OpenResponses>,
+    id: usize,
+    entry: Arc<Entry>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl fmt::Debug for OpenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenResponse").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl OpenResponse {
+    /// Notes that the claim was checked and found good: its API key counts as used.
+    pub fn accepted(&self) {
+        self.entry.accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may go on at this instant, by the wall clock and not by a timer.
+    ///
+    /// # Errors
+    /// Why it must end.
+    pub fn trusted(&self) -> Result<(), Cut> {
+        if let Some((cut, _)) = self.entry.cut.get() {
+            return Err(cut.clone());
+        }
+        match self.entry.claim.key.as_ref().and_then(Claims::not_after) {
+            Some(at) if self.all.clock.now() > at => Err(Cut::Refused(Refusal::Expired { at })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ready when it must end; wakes the task when that happens later.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        self.entry.waker.register(cx.waker());
+        let not_after = self.entry.claim.key.as_ref().and_then(Claims::not_after);
+        loop {
+            if let Err(cut) = self.trusted() {
+                return Poll::Ready(cut);
+            }
+            let Some(at) = not_after else { return Poll::Pending };
+            // The key is valid up to and including its last millisecond.
+            let left = at.duration_since(self.all.clock.now()) + Duration::from_millis(1);
+            let wait = left.min(LOOK_AT_CLOCK);
+            let timer = match &mut self.timer {
+                Some(timer) if !timer.is_elapsed() => timer,
+                _ => self.timer.insert(Box::pin(tokio::time::sleep(wait))),
+            };
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Waits until it must end.
+    pub async fn cut(&mut self) -> Cut {
+        poll_fn(|cx| self.poll_cut(cx)).await
+    }
+}
+
+impl Drop for OpenResponse {
+    fn drop(&mut self) {
+        let now = self.all.clock.now();
+        let mut shard = self.all.shard(self.id);
+        shard.open.remove(&self.id);
+        if let Some((app, id, at)) = self.entry.used(now) {
+            shard.note(app, id, at);
+        }
+    }
+}

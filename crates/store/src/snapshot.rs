@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use app::{App, Server};
+use keys::{AppId, KeyRing, Slot, Timestamp};
+use url::Url;
+
+use crate::access_keys::{access_key_id, app_id, parse_slot};
+use crate::{ChangeId, Claim, Cut, Error, Result, Revision, ServedApp, Store};
+
+/// What a replica decides by: immutable, and made from one state of the store.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The store's revision that it reflects.
+    pub revision: Revision,
+    /// The name of the change that made that revision.
+    pub change: ChangeId,
+    apps: Vec<Arc<AppState>>,
+}
+
+/// One app in a snapshot.
+pub struct AppState {
+    /// Names the app inside API keys.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Where clients reach it: decides routing and every URL that is printed.
+    pub public_url: Url,
+    /// The access keys in force, and what is revoked.
+    pub ring: KeyRing,
+    /// Its files.
+    pub app: Arc<App>,
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("public_url", &self.public_url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn new(trust: Trust, served: &[ServedApp]) -> Result<Self> {
+        let Trust { revision, change, mut rings } = trust;
+        let apps = served
+            .iter()
+            .map(|served| {
+                let ring = rings.remove(&served.id).ok_or(Error::NotFound("app"))?;
+                Ok(Arc::new(AppState {
+                    id: served.id,
+                    name: served.name.clone(),
+                    public_url: served.public_url.clone(),
+                    ring,
+                    app: Arc::clone(&served.app),
+                }))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { revision, change, apps })
+    }
+
+    /// Every app that this replica serves.
+    #[must_use]
+    pub fn apps(&self) -> &[Arc<AppState>] {
+        &self.apps
+    }
+
+    /// The app called `name`, without regard to case.
+    #[must_use]
+    pub fn app(&self, name: &str) -> Option<&Arc<AppState>> {
+        self.apps.iter().find(|app| app.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether what was admitted on `claim` may go on; checks all but the API key's tag, which
+    /// cannot change under an access key that is still in force.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn judge(&self, claim: &Claim, now: Timestamp) -> Result<(), Cut> {
+        let state = self.apps.iter().find(|app| app.id == claim.app).ok_or(Cut::ServerGone)?;
+        state.judge(claim, now)
+    }
+}
+
+impl AppState {
+    /// The server of this name in lower case, as claims and scopes name it: `default` is the one
+    /// that offers every tool.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&Server> {
+        if name == "default" { Some(self.app.default_server()) } else { self.app.server(name) }
+    }
+
+    fn judge(&self, claim: &Claim, now: Timestamp) -> Result<(), Cut> {
+        let authentication = self.app.authentication();
+        match &claim.key {
+            Some(_) if !authentication.accepts_api_keys() => {
+                return Err(Cut::AuthenticationChanged);
+            }
+            Some(claims) => self.ring.judge(claims, now).map_err(Cut::Refused)?,
+            None if !authentication.accepts_everyone() => return Err(Cut::AuthenticationChanged),
+            None => {}
+        }
+        let served = self.server(&claim.server).is_some_and(Server::is_enabled);
+        if served && self.app.mcp_enabled() { Ok(()) } else { Err(Cut::ServerGone) }
+    }
+}
+
+/// The store's part of a snapshot.
+pub(crate) struct Trust {
+    revision: Revision,
+    change: ChangeId,
+    rings: BTreeMap<AppId, KeyRing>,
+}
+
+impl Store {
+    /// Reads all that decides from one state of the store.
+    pub(crate) async fn load_trust(&self) -> Result<Trust> {
+        let mut tx = self.begin_read().await?;
+        let (value, change): (i64, String) =
+            sqlx::query_as("SELECT value, change_id FROM revision").fetch_one(&mut *tx).await?;
+        let apps: Vec<(Vec<u8>, String)> =
+            sqlx::query_as("SELECT id, name FROM apps").fetch_all(&mut *tx).await?;
+        let mut rings = BTreeMap::new();
+        for (id, name) in apps {
+            let app = app_id(&id)?;
+            rings.insert(app, self.load_ring(&mut tx, app, &name).await?);
+        }
+        Ok(Trust { revision: Revision(value), change: ChangeId(change), rings })
+    }
+
+    async fn load_ring(
+        &self,
+        tx: &mut sqlx::AnyConnection,
+        app: AppId,
+        name: &str,
+    ) -> Result<KeyRing> {
+        let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, slot, sealed FROM access_keys \
+             WHERE app_id = $1 AND regenerated_at IS NULL",
+        )
+        .bind(app.as_bytes().to_vec())
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut access_keys = rows
+            .into_iter()
+            .map(|(id, slot, sealed)| {
+                let slot = parse_slot(&slot)?;
+                let key = self
+                    .masters
+                    .open(&sealed, &app, slot, access_key_id(&id)?)
+                    .map_err(|source| Error::Sealed { app: name.to_owned(), slot, source })?;
+                Ok((slot, key))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let [Some(primary), Some(secondary)] = Slot::ALL.map(|slot| {
+            let found = access_keys.iter().position(|(lies_in, _)| *lies_in == slot)?;
+            Some(access_keys.swap_remove(found).1)
+        }) else {
+            return Err(Error::corrupt("set of access keys"));
+        };
+        let revoked: Vec<(String,)> = sqlx::query_as(
+            "SELECT id FROM revocations WHERE app_id = $1 \
+             AND (keep_until IS NULL OR keep_until >= $2)",
+        )
+        .bind(app.as_bytes().to_vec())
+        .bind(self.clock.now().unix_ms())
+        .fetch_all(&mut *tx)
+        .await?;
+        let revoked = revoked
+            .into_iter()
+            .map(|(id,)| id.parse().map_err(|_| Error::corrupt("revoked id")))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(KeyRing::new(app, primary, secondary, revoked))
+    }
+}
