@@ -1,0 +1,35 @@
+//! Every bound of the data plane, each with its reason.
+
+use std::time::Duration;
+
+/// The largest request body, in bytes. A tool's arguments are text that a model wrote; the size is
+/// what the MCP SDKs allow by default.
+pub const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a client may take to send a body once its headers are in. Long enough for
+/// [`BODY_BYTES`] over a slow mobile link, short enough that a slow socket cannot be held for ever.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send a request's headers, counted from the connection's start or
+/// from the end of the answer before: so it is the life of an idle connection too.
+pub const HEADER_TIME: Duration = Duration::from_secs(60);
+
+/// The most header fields of a request. Clients send about twenty.
+pub const HEADER_COUNT: usize = 100;
+
+/// The most bytes of a request's headers. Four times what proxies commonly let through.
+pub const HEADER_BYTES: usize = 64 * 1024;
+
+/// The most requests at once on one HTTP/2 connection.
+pub const STREAMS_PER_CONNECTION: u32 = 256;
+
+/// The most connections at once on a listener. Each costs some ten KiB when idle; beyond this, new
+/// ones wait in the kernel's queue.
+pub const CONNECTION_COUNT: usize = 16 * 1024;
+
+/// How long a tool call may run. MCP clients give up after one to five minutes.
+pub const RUN_TIME: Duration = Duration::from_mins(10);
+
+/// The longest path that is looked at, in bytes: the app's prefix, the route prefix and a server's
+/// name of at most 80 characters, each of which may be escaped.
+pub const PATH_BYTES: usize = 2 * 1024;

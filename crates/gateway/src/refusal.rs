@@ -1,0 +1,168 @@
+//! Every answer that the data plane gives instead of a server's, in one exhaustive match.
+
+use axum::body::Body;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use keys::Refusal;
+use serde_json::{Value, json};
+use store::Cut;
+
+/// The JSON-RPC code of a refusal. -32001 means a time-out to some clients, and -32020 to -32099 are
+/// the protocol's.
+pub(crate) const CODE: i32 = -32010;
+
+/// JSON-RPC 2.0, 5.1: the text is not JSON, or not a request.
+const PARSE_ERROR: i32 = -32700;
+
+/// When a suspended replica may be asked again, in seconds.
+const RETRY_AFTER_S: &str = "2";
+
+/// Why a request is not answered by a server.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// No API key, or one that is not good.
+    Unauthenticated(String),
+    /// What was offered can never be enough here; says why.
+    Forbidden(String),
+    /// The Host or Origin header names somebody else.
+    NotOurs(&'static str),
+    /// Nothing lies at this path, or no such server; says what does.
+    NotFound(String),
+    /// Another method than those named.
+    Method(&'static str),
+    /// The body is larger than it may be.
+    TooLarge(usize),
+    /// The body took too long to arrive.
+    Slow,
+    /// The connection failed while the body was read.
+    Broken,
+    /// The body is not a JSON-RPC message.
+    NotAMessage,
+    /// The body's media type is not JSON.
+    MediaType,
+    /// The client does not take both of the answer's possible media types.
+    NotAcceptable,
+    /// The replica may not decide now.
+    Unavailable(&'static str),
+    /// `POST /register` where only API keys are accepted.
+    NoRegistration,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unauthenticated(refusal.to_string())
+    }
+}
+
+impl From<Cut> for Refused {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Refused(refusal) => refusal.into(),
+            Cut::AuthenticationChanged => Self::Unauthenticated(cut.to_string()),
+            Cut::ServerGone => Self::NotFound(cut.to_string()),
+            Cut::Suspended => Self::Unavailable("this replica has lost touch with its store"),
+            Cut::ShuttingDown => Self::Unavailable("this server is shutting down"),
+        }
+    }
+}
+
+impl Refused {
+    /// The answer; `realm` is the app's name.
+    pub(crate) fn response(&self, realm: &str) -> Response<Body> {
+        let (status, header, body) = match self {
+            Self::Unauthenticated(message) => (
+                StatusCode::UNAUTHORIZED,
+                Some((WWW_AUTHENTICATE, challenge(realm))),
+                error(CODE, message),
+            ),
+            Self::Forbidden(message) => (StatusCode::FORBIDDEN, None, error(CODE, message)),
+            Self::NotOurs(message) => (StatusCode::FORBIDDEN, None, error(CODE, message)),
+            Self::NotFound(message) => (StatusCode::NOT_FOUND, None, error(CODE, message)),
+            Self::Method(allowed) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Some((ALLOW, HeaderValue::from_static(allowed))),
+                error(CODE, &format!("this URL takes {allowed} only")),
+            ),
+            Self::TooLarge(limit) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                None,
+                error(CODE, &format!("the request body is larger than {limit} bytes")),
+            ),
+            Self::Slow => (
+                StatusCode::REQUEST_TIMEOUT,
+                None,
+                error(CODE, "the request body took too long to arrive"),
+            ),
+            Self::Broken => (
+                StatusCode::BAD_REQUEST,
+                None,
+                error(CODE, "the connection failed before the request body was complete"),
+            ),
+            Self::NotAMessage => (
+                StatusCode::BAD_REQUEST,
+                None,
+                error(
+                    PARSE_ERROR,
+                    "the request body is not one JSON-RPC message: it must be one JSON \
+                     object, nested no deeper than 127, in UTF-8; batches are not taken",
+                ),
+            ),
+            Self::MediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                None,
+                error(CODE, "the request body must have Content-Type: application/json"),
+            ),
+            Self::NotAcceptable => (
+                StatusCode::NOT_ACCEPTABLE,
+                None,
+                error(
+                    CODE,
+                    "the Accept header must name both application/json and text/event-stream",
+                ),
+            ),
+            Self::Unavailable(message) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
+                error(CODE, &format!("{message}: try again in a moment")),
+            ),
+            Self::NoRegistration => (
+                StatusCode::FORBIDDEN,
+                None,
+                json!({
+                    "error": "access_denied",
+                    "error_description": "This MCP server uses API keys, not OAuth: either no key \
+                        was sent, or the key is malformed, expired, revoked or derived from an access \
+                        key that was regenerated. Ask whoever runs it for a new one and send it in \
+                        the header X-API-Key.",
+                }),
+            ),
+        };
+        render(status, header, &body)
+    }
+}
+
+/// A challenge that names the header; clients that know only Bearer leave it alone.
+fn challenge(realm: &str) -> HeaderValue {
+    let realm: String =
+        realm.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')).collect();
+    HeaderValue::from_str(&format!("ApiKey realm=\"{realm}\", header=\"X-API-Key\""))
+        .unwrap_or(HeaderValue::from_static("ApiKey header=\"X-API-Key\""))
+}
+
+fn error(code: i32, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } })
+}
+
+fn render(
+    status: StatusCode,
+    header: Option<(HeaderName, HeaderValue)>,
+    body: &Value,
+) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(header);
+    response
+}
