@@ -1,1 +1,3 @@
-//! The integration tests of this crate.
+//! Tests of the crate through its public face.
+
+mod runs;

@@ -1,0 +1,98 @@
+//! JSON as text, as the reference engine prints it: floats with a point or an exponent.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::number_text::number_text;
+
+/// Appends `value` without any white space.
+pub(crate) fn compact(value: &Value, text: &mut String) {
+    write(value, None, text);
+}
+
+/// Returns `value` on several lines, indented by two spaces.
+pub(crate) fn indented(value: &Value) -> String {
+    let mut text = String::new();
+    write(value, Some(0), &mut text);
+    text
+}
+
+fn write(value: &Value, indent: Option<usize>, text: &mut String) {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(true) => text.push_str("true"),
+        Value::Bool(false) => text.push_str("false"),
+        Value::Number(number) => {
+            let digits = number_text(number);
+            text.push_str(&digits);
+            if number.is_f64() && !digits.contains(['.', 'E']) {
+                text.push_str(".0");
+            }
+        }
+        Value::String(string) => write_string(string, text),
+        Value::Array(items) => {
+            text.push('[');
+            let inner = indent.map(|indent| indent + 1);
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                new_line(inner, text);
+                write(item, inner, text);
+            }
+            if !items.is_empty() {
+                new_line(indent, text);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            text.push('{');
+            let inner = indent.map(|indent| indent + 1);
+            for (index, (name, item)) in members.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                new_line(inner, text);
+                write_string(name, text);
+                text.push(':');
+                if indent.is_some() {
+                    text.push(' ');
+                }
+                write(item, inner, text);
+            }
+            if !members.is_empty() {
+                new_line(indent, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
+fn new_line(indent: Option<usize>, text: &mut String) {
+    if let Some(indent) = indent {
+        text.push('\n');
+        text.extend((0..indent).map(|_| "  "));
+    }
+}
+
+fn write_string(string: &str, text: &mut String) {
+    text.push('"');
+    for c in string.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            c if c < ' ' || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') => {
+                // Writing to a String cannot fail.
+                let _infallible = write!(text, "\\u{:04x}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+}
