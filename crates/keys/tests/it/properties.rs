@@ -120,7 +120,7 @@ proptest! {
         to in any::<u8>(),
     ) {
         let text = texts_along(&history).pop().unwrap();
-        let mut altered = text.clone().into_bytes();
+        let mut altered = text.into_bytes();
         let at = at.index(altered.len());
         prop_assume!(altered[at] != to);
         altered[at] = to;
@@ -132,11 +132,12 @@ proptest! {
     fn a_key_has_one_text(history in history()) {
         let text = texts_along(&history).pop().unwrap();
         let (encoded, _check) = text.split_at(text.len() - 6);
+        let (all_but_last, _last) = encoded.split_at(encoded.len() - 1);
         let whole = Terms { not_after: None, scopes: None };
         let mut keys = std::collections::BTreeSet::new();
         let mut parsed_count = 0;
         for last in (0..=0x7f_u8).map(char::from) {
-            let variant = checked(encoded[..encoded.len() - 1].to_owned() + &last.to_string());
+            let variant = checked(&format!("{all_but_last}{last}"));
             if let Ok(presented) = Presented::parse(variant.as_bytes()) {
                 parsed_count += 1;
                 let narrowed = presented.narrow(ChildId::from_bytes([0; 16]), &whole).unwrap();
@@ -146,7 +147,7 @@ proptest! {
         prop_assert!(parsed_count >= 4);
         prop_assert_eq!(keys.len(), parsed_count);
         for suffix in ["=", "==", "\n", " "] {
-            let padded = checked(encoded.to_owned() + suffix);
+            let padded = checked(&format!("{encoded}{suffix}"));
             prop_assert!(Presented::parse(padded.as_bytes()).is_err());
         }
     }
@@ -195,9 +196,9 @@ fn framed(body: &[u8]) -> String {
     use base64::Engine as _;
     let mut text = "kwk1_".to_owned();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_string(body, &mut text);
-    checked(text)
+    checked(&text)
 }
 
-fn checked(text: String) -> String {
-    text.clone() + &checksum(&text)
+fn checked(text: &str) -> String {
+    text.to_owned() + &checksum(text)
 }

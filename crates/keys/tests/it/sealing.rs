@@ -87,7 +87,7 @@ fn a_master_key_and_an_operator_token_are_parsed_from_their_texts_alone() {
     assert!(MasterKey::parse(token.expose()).is_err());
     assert!(OperatorToken::parse(master.expose()).is_err());
     for text in [master.expose(), token.expose()] {
-        let cut = &text[..text.len() - 1];
+        let (cut, _last) = text.split_at(text.len() - 1);
         let spaced = format!("{text}\n");
         for wrong in ["", cut, &spaced] {
             assert!(MasterKey::parse(wrong).is_err() && OperatorToken::parse(wrong).is_err());
@@ -118,6 +118,6 @@ fn an_operator_token_matches_itself_and_nothing_else() {
     let other = OperatorToken::generate(&mut SysRng).unwrap();
     assert!(token.matches(token.expose()));
     assert!(!token.matches(other.expose()));
-    assert!(!token.matches("") && !token.matches(&token.expose()[1..]));
+    assert!(!token.matches("") && !token.matches(token.expose().trim_start_matches('k')));
     assert!(!token.matches(&token.expose().to_lowercase().replace("kwo1_", "kwo2_")));
 }

@@ -45,9 +45,17 @@ struct Accepted {
     grant: Grant,
     reaches: Vec<String>,
     does_not_reach: Vec<String>,
-    /// For who debugs another implementation.
-    #[serde(rename = "worked")]
-    _worked: serde_json::Value,
+    worked: Worked,
+}
+
+/// What is computed on the way, for who debugs another implementation.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Worked {
+    derived_key: String,
+    caveats: Vec<String>,
+    tags: Vec<String>,
+    body: String,
 }
 
 #[derive(Deserialize)]
@@ -213,4 +221,21 @@ fn every_reason_of_a_malformed_key_has_a_forgery() {
         let given = |vector: &Refused| vector.why.as_deref() == Some(why.as_str());
         assert!(file.vectors.iter().any(given), "no forgery is refused for {}", why.as_str());
     }
+}
+
+#[test]
+fn the_page_of_the_format_works_through_a_vector_as_it_stands() {
+    let page = include_str!("../../../../docs/key-format.md");
+    let packed: String = page.split_whitespace().collect();
+    let file: File<Accepted> = serde_json::from_str(ACCEPTED).unwrap();
+    let vector = file.vectors.iter().find(|vector| vector.name == "narrowed to less time").unwrap();
+    let worked = &vector.worked;
+    assert!(page.contains(&vector.text));
+    let ring = &file.ring;
+    let inputs = [&ring.app_id, &ring.primary.id, &ring.primary.secret, &vector.key_id];
+    let values = [&worked.derived_key].into_iter().chain(&worked.caveats).chain(&worked.tags);
+    for value in inputs.into_iter().chain(values) {
+        assert!(packed.contains(value.as_str()), "the page lacks {value}");
+    }
+    assert!(worked.body.starts_with(&format!("{}{}", ring.primary.id, vector.key_id)));
 }
