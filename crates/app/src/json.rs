@@ -139,6 +139,11 @@ pub(crate) fn join(pointer: &str, name: &str) -> String {
     joined
 }
 
+/// Gives the name that a token of a JSON pointer stands for.
+pub(crate) fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
+
 fn push_token(pointer: &mut String, name: &str) {
     pointer.push('/');
     for c in name.chars() {

@@ -1,10 +1,14 @@
 //! parameters.json: the values of `@parameters()`.
 
+use std::collections::BTreeMap;
+
+use flow::Host;
 use serde_json::{Map, Value};
 
-use crate::json::{Faults, join};
+use crate::files;
+use crate::json::{Document, Faults, join, unescape};
 use crate::reader::Node;
-use crate::settings::{Settings, where_to_give};
+use crate::settings::Settings;
 
 /// Reads every parameter, app settings put in.
 pub(crate) fn read(
@@ -12,47 +16,135 @@ pub(crate) fn read(
     settings: &Settings,
     faults: &mut Faults,
 ) -> Map<String, Value> {
-    let mut parameters = Map::new();
-    let Some(root) = root.object(faults, "an object") else { return parameters };
+    let mut values = Map::new();
+    let Some(root) = root.object(faults, "an object") else { return values };
+    let mut parameters = Vec::new();
+    let mut texts = Map::new();
     for (name, node) in root.all() {
-        if let Some(value) = read_one(&node, settings, faults) {
-            parameters.insert(name.to_owned(), value);
+        if let Some(parameter) = Parameter::read(&node, faults) {
+            collect(&parameter.value, &mut texts);
+            parameters.push((name, parameter));
         }
     }
-    parameters
+    if settings.incomplete {
+        // What follows from settings that could not be read is no fault of this file.
+        return values;
+    }
+    let texts = evaluate(texts, settings, faults);
+    for (name, parameter) in parameters {
+        if let Some(value) = put(&parameter.value, &texts)
+            && let Some(value) = parameter.fit(value, faults)
+        {
+            values.insert(name.to_owned(), value);
+        }
+    }
+    values
 }
 
-fn read_one(node: &Node<'_>, settings: &Settings, faults: &mut Faults) -> Option<Value> {
-    let parameter = node.object(faults, "an object with `type` and `value`")?;
-    let kind = match parameter.member("type", faults) {
-        None => None,
-        Some(node) => Some(read_type(&node, faults)?),
-    };
-    // A null value is a value: only a missing one is a fault.
-    let value = parameter.all().find(|(name, _)| name.eq_ignore_ascii_case("value"));
-    let Some((_, value)) = value else {
-        faults.push(join(&node.pointer, "value"), "is missing; expected the parameter's value");
-        return None;
-    };
-    parameter.member("value", faults);
-    let resolved = resolve(&value, settings, faults)?;
-    let Some(kind) = kind else { return Some(resolved) };
-    // A setting is text: where another type is wanted, the text is its JSON.
-    let from_settings = resolved != *value.value;
-    let resolved = match &resolved {
-        Value::String(text) if from_settings && kind != Type::String => {
-            serde_json::from_str(text).unwrap_or(resolved)
+/// Collects the texts that may hold expressions, by their pointers.
+fn collect(node: &Node<'_>, texts: &mut Map<String, Value>) {
+    if node.value.as_str().is_some_and(|text| text.contains('@')) {
+        texts.insert(node.pointer.clone(), node.value.clone());
+    }
+    for inner in node.inner() {
+        collect(&inner, texts);
+    }
+}
+
+/// Evaluates the texts, one by one for the sake of their faults; `appsetting()` is all that they
+/// can refer to. Those that have no value are none of the result.
+fn evaluate(
+    mut texts: Map<String, Value>,
+    settings: &Settings,
+    faults: &mut Faults,
+) -> BTreeMap<String, Option<Value>> {
+    let host = |texts: &Map<String, Value>| Host::resolve("", texts, settings.values.clone());
+    let mut evaluated: BTreeMap<String, Option<Value>> = BTreeMap::new();
+    let values = host(&texts).or_else(|problems| {
+        for problem in &problems {
+            // The pointer of a text in its file is its name here.
+            let pointer = unescape(problem.pointer.trim_start_matches('/'));
+            let mut message = problem.message.clone();
+            if message.contains("app setting") {
+                message.push_str(
+                    "\n  give it under `Values` in local.settings.json or in the environment",
+                );
+            }
+            faults.push(&pointer, message);
+            evaluated.insert(pointer, None);
         }
-        _ => resolved,
-    };
-    if from_settings && settings.incomplete {
-        return Some(resolved);
+        texts.retain(|pointer, _| !evaluated.contains_key(pointer));
+        host(&texts)
+    });
+    let values = values.map(|host| host.parameters).unwrap_or_default();
+    evaluated.extend(values.into_iter().map(|(pointer, value)| (pointer, Some(value))));
+    evaluated
+}
+
+/// Puts the evaluated texts in; nothing where one of them has no value.
+fn put(node: &Node<'_>, texts: &BTreeMap<String, Option<Value>>) -> Option<Value> {
+    match node.value {
+        Value::Array(_) => node
+            .inner()
+            .iter()
+            .map(|inner| put(inner, texts))
+            .collect::<Option<Vec<_>>>()
+            .map(Value::Array),
+        Value::Object(members) => {
+            let values = node.inner();
+            let named = members.keys().zip(&values);
+            let put = named.map(|(name, inner)| Some((name.clone(), put(inner, texts)?)));
+            put.collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+        other => texts.get(&node.pointer).cloned().unwrap_or_else(|| Some(other.clone())),
     }
-    if !kind.fits(&resolved) {
-        value.fault(faults, format!("does not fit the parameter's type; expected {}", kind.what()));
-        return None;
+}
+
+struct Parameter<'d> {
+    kind: Option<Type>,
+    value: Node<'d>,
+}
+
+impl<'d> Parameter<'d> {
+    fn read(node: &Node<'d>, faults: &mut Faults) -> Option<Self> {
+        let parameter = node.object(faults, "an object with `type` and `value`")?;
+        let kind = match parameter.member("type", faults) {
+            None => None,
+            Some(node) => Some(Type::read(&node, faults)?),
+        };
+        // A null value is a value: only a missing one is a fault.
+        let value = parameter.all().find(|(name, _)| name.eq_ignore_ascii_case("value"));
+        let Some((_, value)) = value else {
+            let pointer = join(&node.pointer, "value");
+            faults.push(pointer, "is missing; expected the parameter's value");
+            return None;
+        };
+        // Looked for again for the fault of two that differ only in case.
+        parameter.member("value", faults);
+        Some(Self { kind, value })
     }
-    Some(resolved)
+
+    /// Makes the value one of the parameter's type.
+    fn fit(&self, value: Value, faults: &mut Faults) -> Option<Value> {
+        let Some(kind) = self.kind else { return Some(value) };
+        // A setting is text: where another type is wanted, the text is its JSON.
+        let from_settings = value != *self.value.value;
+        let value = match &value {
+            Value::String(text) if from_settings && kind != Type::String => {
+                match Document::parse(files::SETTINGS, text.as_bytes()) {
+                    Ok(document) => document.value,
+                    Err(_) => value,
+                }
+            }
+            _ => value,
+        };
+        if !kind.fits(&value) {
+            let message = format!("does not fit the parameter's type; expected {}", kind.what());
+            self.value.fault(faults, message);
+            return None;
+        }
+        Some(value)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +158,26 @@ enum Type {
 }
 
 impl Type {
+    /// Reads a type's name (workflow definition language, Parameters).
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        const EXPECTED: &str = "`String`, `SecureString`, `Int`, `Float`, `Bool`, `Array`, \
+                                `Object` or `SecureObject`";
+        let text = node.string(faults, EXPECTED)?;
+        let read = match text.to_ascii_lowercase().as_str() {
+            "string" | "securestring" => Self::String,
+            "int" => Self::Int,
+            "float" => Self::Float,
+            "bool" => Self::Bool,
+            "array" => Self::Array,
+            "object" | "secureobject" => Self::Object,
+            _ => {
+                node.fault(faults, format!("`{text}` is no parameter type; expected {EXPECTED}"));
+                return None;
+            }
+        };
+        Some(read)
+    }
+
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::String => value.is_string(),
@@ -87,111 +199,4 @@ impl Type {
             Self::Object => "an object",
         }
     }
-}
-
-/// Reads a type's name (workflow definition language, Parameters).
-fn read_type(node: &Node<'_>, faults: &mut Faults) -> Option<Type> {
-    const EXPECTED: &str =
-        "`String`, `SecureString`, `Int`, `Float`, `Bool`, `Array`, `Object` or `SecureObject`";
-    let text = node.string(faults, EXPECTED)?;
-    let read = match text.to_ascii_lowercase().as_str() {
-        "string" | "securestring" => Type::String,
-        "int" => Type::Int,
-        "float" => Type::Float,
-        "bool" => Type::Bool,
-        "array" => Type::Array,
-        "object" | "secureobject" => Type::Object,
-        _ => {
-            node.fault(faults, format!("`{text}` is no parameter type; expected {EXPECTED}"));
-            return None;
-        }
-    };
-    Some(read)
-}
-
-/// Puts the app settings in, in every string of the value.
-fn resolve(node: &Node<'_>, settings: &Settings, faults: &mut Faults) -> Option<Value> {
-    let inner = |name: &str, value| Node { value, pointer: join(&node.pointer, name) };
-    match node.value {
-        Value::String(text) => match resolve_text(text, settings) {
-            Ok(text) => Some(Value::String(text)),
-            Err(message) => {
-                node.fault(faults, message);
-                None
-            }
-        },
-        Value::Array(items) => {
-            let items = items.iter().enumerate();
-            // Collected first: every fault is told, not only the first.
-            let resolved: Vec<Option<Value>> = items
-                .map(|(index, item)| resolve(&inner(&index.to_string(), item), settings, faults))
-                .collect();
-            resolved.into_iter().collect::<Option<Vec<Value>>>().map(Value::Array)
-        }
-        Value::Object(members) => {
-            let resolved: Vec<Option<(String, Value)>> = members
-                .iter()
-                .map(|(name, value)| {
-                    Some((name.clone(), resolve(&inner(name, value), settings, faults)?))
-                })
-                .collect();
-            resolved.into_iter().collect::<Option<Map<String, Value>>>().map(Value::Object)
-        }
-        other => Some(other.clone()),
-    }
-}
-
-/// Puts the app settings into one text: `@appsetting('X')` alone, or `@{appsetting('X')}` in it.
-fn resolve_text(text: &str, settings: &Settings) -> Result<String, String> {
-    if let Some(literal) = text.strip_prefix("@@") {
-        return Ok(format!("@{literal}"));
-    }
-    if let Some(expression) = text.strip_prefix('@')
-        && !expression.starts_with('{')
-    {
-        return call(expression, settings);
-    }
-    let mut resolved = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("@{") {
-        if let Some(literal) = before.strip_suffix('@') {
-            resolved.push_str(literal);
-            resolved.push_str("@{");
-            rest = after;
-            continue;
-        }
-        let Some((expression, after)) = after.split_once('}') else {
-            return Err("`@{` has no `}`; expected @{appsetting('NAME')}".to_owned());
-        };
-        resolved.push_str(before);
-        resolved.push_str(&call(expression, settings)?);
-        rest = after;
-    }
-    resolved.push_str(rest);
-    Ok(resolved)
-}
-
-fn call(expression: &str, settings: &Settings) -> Result<String, String> {
-    let name = setting_name(expression).ok_or(
-        "is another expression than appsetting('NAME'), the only one that parameters.json can \
-         hold; write `@@` for a text that begins with `@`",
-    )?;
-    match settings.value(&name) {
-        Some(value) => Ok(value.to_owned()),
-        None if settings.incomplete => Ok(String::new()),
-        None => Err(format!("there is no app setting `{name}`: {}", where_to_give(&name))),
-    }
-}
-
-/// Gives NAME of `appsetting('NAME')`; `''` in it stands for one quote.
-fn setting_name(expression: &str) -> Option<String> {
-    const FUNCTION: &str = "appsetting";
-    let expression = expression.trim();
-    let function = expression.get(..FUNCTION.len())?;
-    let arguments = expression.get(FUNCTION.len()..)?.trim_start();
-    let argument = arguments.strip_prefix('(')?.strip_suffix(')')?.trim();
-    let quoted = argument.strip_prefix('\'')?.strip_suffix('\'')?;
-    let name = quoted.replace("''", "\0");
-    let fits = function.eq_ignore_ascii_case(FUNCTION) && !name.is_empty() && !name.contains('\'');
-    fits.then(|| name.replace('\0', "'"))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::files;
 use crate::json::{Faults, at_file};
 use crate::problem::Problem;
 use crate::reader::Node;
@@ -20,13 +19,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Finds a setting: by its very name, or else without regard to case.
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        let fold = || self.values.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        let found = self.values.get(name).or_else(|| fold().map(|(_, value)| value));
-        found.map(String::as_str)
-    }
-
     pub(crate) fn disables(&self, workflow: &str) -> bool {
         self.disabled.contains(&workflow.to_ascii_lowercase())
     }
@@ -98,9 +90,4 @@ fn workflow_of(setting: &str) -> Option<&str> {
     let (name, suffix) = rest.rsplit_once('.')?;
     let fits = prefix.eq_ignore_ascii_case("Workflows") && suffix.eq_ignore_ascii_case("FlowState");
     (fits && !name.is_empty()).then_some(name)
-}
-
-/// Says where a setting is given.
-pub(crate) fn where_to_give(name: &str) -> String {
-    format!("give `{name}` under `Values` in {} or in the environment", files::SETTINGS)
 }

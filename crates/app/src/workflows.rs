@@ -220,7 +220,7 @@ fn read_one(
     };
     let triggers = triggers(&document.value);
     let mut why_not = reasons(name, &document, disabled, &triggers, &workflow);
-    let schema = input_schema(workflow.trigger().schema.as_ref());
+    let schema = input_schema(workflow.trigger().schema());
     if schema.is_none() {
         why_not.push(
             "its schema is not one of an object, and a tool's arguments are an object: give it \
@@ -231,7 +231,7 @@ fn read_one(
     let tool = schema.filter(|_| why_not.is_empty()).map(|input_schema| {
         Arc::new(Tool {
             name: name.to_owned(),
-            description: workflow.trigger().description.clone(),
+            description: workflow.trigger().description().map(str::to_owned),
             input_schema,
             workflow: Arc::clone(&workflow),
             host: Arc::new(host()),

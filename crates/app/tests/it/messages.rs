@@ -33,8 +33,7 @@ const SERVERS: &str = r#"{
 
 const PARAMETERS: &str = r#"{
   "limit": { "type": "Integer", "value": 7 },
-  "domain": { "type": "String", "value": "@appsetting('DOMAIN')" },
-  "when": { "type": "String", "value": "@utcNow()" }
+  "domain": { "type": "String", "value": "@appsetting('DOMAIN')" }
 }"#;
 
 #[test]

@@ -77,6 +77,7 @@ fn app_settings_are_put_in() {
             r#"{"value":"https://@{appsetting('Host')}:@{appsetting('Port')}/x"}"#,
             json!("https://desk.example.com:8080/x"),
         ),
+        (r#"{"value":"@concat(appsetting('Host'), '/x')"}"#, json!("desk.example.com/x")),
         (r#"{"value":{"a":["@appsetting('Port')"]}}"#, json!({"a":["8080"]})),
         (r#"{"type":"Int","value":"@appsetting('Port')"}"#, json!(8080)),
         (r#"{"type":"Bool","value":"@appsetting('Open')"}"#, json!(true)),
@@ -91,27 +92,30 @@ fn app_settings_are_put_in() {
 }
 
 #[test]
-fn other_expressions_and_missing_settings_are_refused() {
-    for text in [
-        "@parameters('x')",
-        "@concat(appsetting('Host'), 'x')",
-        "@appsetting(Host)",
-        "@appsetting('')",
-        "@",
-        "a @{utcNow()} b",
-    ] {
+fn expressions_that_have_no_value_are_refused_where_they_stand() {
+    for text in ["@parameters('x')", "@appsetting(Host)", "@appsetting('", "a @{nonsense()} b"] {
         let said = faulty(&format!(r#"{{"value":"{text}"}}"#));
-        assert!(said.contains("the only one that parameters.json can hold"), "{said}");
+        assert!(said.starts_with("parameters.json:1:15 (/p/value): "), "{said}");
     }
-    assert!(faulty(r#"{"value":"@{appsetting('Host')"}"#).contains("`@{` has no `}`"));
-    let said = faulty(r#"{"value":["@appsetting('A')","@appsetting('B')"]}"#);
     assert_eq!(
-        said,
-        "parameters.json:1:16 (/p/value/0): there is no app setting `A`: give `A` under `Values` \
-         in local.settings.json or in the environment\n\
-         parameters.json:1:35 (/p/value/1): there is no app setting `B`: give `B` under `Values` \
-         in local.settings.json or in the environment"
+        faulty(r#"{"Value":["@appsetting('A')",{"b/c":"@appsetting('B')"}]}"#),
+        "parameters.json:1:16 (/p/Value/0): the function 'appsetting' finds no app setting 'A'\n  \
+         @appsetting('A')\n              ^^^\n  \
+         give it under `Values` in local.settings.json or in the environment\n\
+         parameters.json:1:42 (/p/Value/1/b~1c): the function 'appsetting' finds no app setting \
+         'B'\n  @appsetting('B')\n              ^^^\n  \
+         give it under `Values` in local.settings.json or in the environment"
     );
+}
+
+#[test]
+fn a_faulty_parameter_hides_no_fault_of_another() {
+    let said = problems(&[(
+        "parameters.json",
+        r#"{"a":{"value":"@appsetting('A')"},"a/b":{"type":"Int","value":"x"}}"#,
+    )]);
+    assert!(said.contains("(/a/value): the function 'appsetting' finds no app setting 'A'"));
+    assert!(said.contains("(/a~1b/value): does not fit the parameter's type"), "{said}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_name_fits_a_tool_to_its_limit() {
 #[test]
 fn a_workflow_that_does_not_parse_is_a_problem_of_the_app() {
     let said = problems(&[("W/workflow.json", "{\n  \"kind\": \"Stateless\"\n}")]);
-    assert!(said.starts_with("W/workflow.json:1:1 (/definition"), "{said}");
+    assert!(said.starts_with("W/workflow.json:1:1: the document has no \"definition\""), "{said}");
     let broken = TOOL.replace(r#""statusCode":200"#, r#""statusCode":"@nonsense(""#);
     let said = problems(&[("W/workflow.json", &broken)]);
     assert!(said.starts_with("W/workflow.json:1:"), "{said}");
