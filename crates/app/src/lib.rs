@@ -13,6 +13,26 @@
 //!   gone): a [`LeftOut`] of the app;
 //! * it says more than is read here: kept out of the way, since the files carry settings of many
 //!   other programs. Only where a misspelt name would change who is let in is it a [`LeftOut`].
+//!
+//! ```
+//! use app::{App, Files};
+//!
+//! let mut files = Files::new();
+//! files.insert("host.json", r#"{"extensions":{"http":{"routePrefix":7}}}"#)?;
+//! files.insert("mcpservers.json", "{\n  \"mcpServers\": [{\"name\": \"help desk\", \"tools\": []}]\n}")?;
+//!
+//! let problems = App::from_files(&files).unwrap_err();
+//! assert_eq!(
+//!     problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+//!     [
+//!         "host.json:1:38 (/extensions/http/routePrefix): expected path segments of letters, \
+//!          digits, `-`, `_`, `.` or `~`, like `api`, found a number",
+//!         "mcpservers.json:2:27 (/mcpServers/0/name): is no name of a server; expected 1 to 80 \
+//!          ASCII letters, digits, `-` or `_`",
+//!     ]
+//! );
+//! # Ok::<(), app::Error>(())
+//! ```
 
 mod app;
 mod authentication;

@@ -19,6 +19,8 @@ mod parameters;
 #[cfg(test)]
 mod paths;
 #[cfg(test)]
+mod public;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod support;
