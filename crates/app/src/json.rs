@@ -21,11 +21,17 @@ const RESERVED: &str = "$serde_json::private::";
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     found: Vec<(String, String)>,
+    /// Those beyond [`limits::PROBLEM_COUNT`].
+    more: usize,
 }
 
 impl Faults {
     pub(crate) fn push(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.found.push((pointer.into(), message.into()));
+        if self.found.len() < limits::PROBLEM_COUNT {
+            self.found.push((pointer.into(), message.into()));
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
     }
 }
 
@@ -96,12 +102,10 @@ impl<'f> Document<'f> {
     ///
     /// A pointer to something that is missing stands where what should contain it does.
     pub(crate) fn problems(&self, faults: Faults) -> Vec<Problem> {
-        let mut found = faults.found;
+        let Faults { found, more } = faults;
         if found.is_empty() {
             return Vec::new();
         }
-        let more = found.len().saturating_sub(limits::PROBLEM_COUNT);
-        found.truncate(limits::PROBLEM_COUNT);
         let offsets = offsets(self.text, found.iter().map(|(pointer, _)| pointer.as_str()));
         let mut placed: Vec<(usize, Problem)> = found
             .iter()
@@ -144,7 +148,8 @@ pub(crate) fn unescape(token: &str) -> String {
     token.replace("~1", "/").replace("~0", "~")
 }
 
-fn push_token(pointer: &mut String, name: &str) {
+/// Adds a name to a JSON pointer in place.
+pub(crate) fn push_token(pointer: &mut String, name: &str) {
     pointer.push('/');
     for c in name.chars() {
         match c {

@@ -18,6 +18,10 @@ pub const DEPTH: usize = 127;
 /// How many workflows an app may have: each is one entry of every tool list of the default server.
 pub const WORKFLOW_COUNT: usize = 500;
 
+/// How many texts of parameters.json may hold an `@`: each is evaluated at every load, and has its
+/// pointer, which hostile names make long, kept meanwhile.
+pub const EXPRESSION_COUNT: usize = 1000;
+
 /// How many servers an app may name: as many as it may have workflows.
 pub const SERVER_COUNT: usize = 500;
 

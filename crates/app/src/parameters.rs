@@ -6,9 +6,13 @@ use flow::Host;
 use serde_json::{Map, Value};
 
 use crate::files;
-use crate::json::{Document, Faults, join, unescape};
+use crate::json::{Document, Faults, join, push_token, unescape};
+use crate::limits;
 use crate::reader::Node;
 use crate::settings::Settings;
+
+/// The evaluated texts by their pointers; nothing where one has no value.
+type Texts = BTreeMap<String, Option<Value>>;
 
 /// Reads every parameter, app settings put in.
 pub(crate) fn read(
@@ -22,7 +26,8 @@ pub(crate) fn read(
     let mut texts = Map::new();
     for (name, node) in root.all() {
         if let Some(parameter) = Parameter::read(&node, faults) {
-            collect(&parameter.value, &mut texts);
+            let Node { value, pointer } = &parameter.value;
+            collect(value, &mut pointer.clone(), &mut texts);
             parameters.push((name, parameter));
         }
     }
@@ -30,9 +35,15 @@ pub(crate) fn read(
         // What follows from settings that could not be read is no fault of this file.
         return values;
     }
+    if texts.len() > limits::EXPRESSION_COUNT {
+        let most = limits::EXPRESSION_COUNT;
+        faults.push("", format!("has more than {most} texts with an `@`; expected at most {most}"));
+        return values;
+    }
     let texts = evaluate(texts, settings, faults);
     for (name, parameter) in parameters {
-        if let Some(value) = put(&parameter.value, &texts)
+        let Node { value, pointer } = &parameter.value;
+        if let Some(value) = put(value, &mut pointer.clone(), &texts)
             && let Some(value) = parameter.fit(value, faults)
         {
             values.insert(name.to_owned(), value);
@@ -42,24 +53,38 @@ pub(crate) fn read(
 }
 
 /// Collects the texts that may hold expressions, by their pointers.
-fn collect(node: &Node<'_>, texts: &mut Map<String, Value>) {
-    if node.value.as_str().is_some_and(|text| text.contains('@')) {
-        texts.insert(node.pointer.clone(), node.value.clone());
-    }
-    for inner in node.inner() {
-        collect(&inner, texts);
+fn collect(value: &Value, pointer: &mut String, texts: &mut Map<String, Value>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) if text.contains('@') => {
+            // One more than may be is enough to tell that there are too many.
+            if texts.len() <= limits::EXPRESSION_COUNT {
+                texts.insert(pointer.clone(), value.clone());
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                push_token(pointer, &index.to_string());
+                collect(item, pointer, texts);
+                pointer.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                push_token(pointer, name);
+                collect(member, pointer, texts);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
     }
 }
 
 /// Evaluates the texts, one by one for the sake of their faults; `appsetting()` is all that they
-/// can refer to. Those that have no value are none of the result.
-fn evaluate(
-    mut texts: Map<String, Value>,
-    settings: &Settings,
-    faults: &mut Faults,
-) -> BTreeMap<String, Option<Value>> {
+/// can refer to.
+fn evaluate(mut texts: Map<String, Value>, settings: &Settings, faults: &mut Faults) -> Texts {
     let host = |texts: &Map<String, Value>| Host::resolve("", texts, settings.values.clone());
-    let mut evaluated: BTreeMap<String, Option<Value>> = BTreeMap::new();
+    let mut evaluated = Texts::new();
     let values = host(&texts).or_else(|problems| {
         for problem in &problems {
             // The pointer of a text in its file is its name here.
@@ -82,21 +107,25 @@ fn evaluate(
 }
 
 /// Puts the evaluated texts in; nothing where one of them has no value.
-fn put(node: &Node<'_>, texts: &BTreeMap<String, Option<Value>>) -> Option<Value> {
-    match node.value {
-        Value::Array(_) => node
-            .inner()
-            .iter()
-            .map(|inner| put(inner, texts))
-            .collect::<Option<Vec<_>>>()
-            .map(Value::Array),
+fn put(value: &Value, pointer: &mut String, texts: &Texts) -> Option<Value> {
+    let length = pointer.len();
+    let mut inner = |name: &str, value: &Value| {
+        push_token(pointer, name);
+        let put = put(value, pointer, texts);
+        pointer.truncate(length);
+        put
+    };
+    match value {
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.map(|(index, item)| inner(&index.to_string(), item)).collect()
+        }
         Value::Object(members) => {
-            let values = node.inner();
-            let named = members.keys().zip(&values);
-            let put = named.map(|(name, inner)| Some((name.clone(), put(inner, texts)?)));
+            let members = members.iter();
+            let put = members.map(|(name, member)| Some((name.clone(), inner(name, member)?)));
             put.collect::<Option<Map<_, _>>>().map(Value::Object)
         }
-        other => texts.get(&node.pointer).cloned().unwrap_or_else(|| Some(other.clone())),
+        other => texts.get(pointer.as_str()).cloned().unwrap_or_else(|| Some(other.clone())),
     }
 }
 

@@ -29,22 +29,14 @@ impl<'d> Node<'d> {
     }
 
     pub(crate) fn list(&self, faults: &mut Faults, what: &str) -> Option<Vec<Self>> {
-        if self.value.is_array() { Some(self.inner()) } else { self.wrong(faults, what) }
-    }
-
-    /// Gives the entries of a list, or the values of an object, in their order.
-    pub(crate) fn inner(&self) -> Vec<Self> {
-        let node = |name: &str, value| Self { value, pointer: join(&self.pointer, name) };
-        match self.value {
-            Value::Array(items) => {
-                let items = items.iter().enumerate();
-                items.map(|(index, value)| node(&index.to_string(), value)).collect()
-            }
-            Value::Object(members) => {
-                members.iter().map(|(name, value)| node(name, value)).collect()
-            }
-            _ => Vec::new(),
-        }
+        let Value::Array(items) = self.value else {
+            return self.wrong(faults, what);
+        };
+        let node = |(index, value): (usize, &'d Value)| Self {
+            value,
+            pointer: join(&self.pointer, &index.to_string()),
+        };
+        Some(items.iter().enumerate().map(node).collect())
     }
 
     pub(crate) fn string(&self, faults: &mut Faults, what: &str) -> Option<&'d str> {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use app::App;
+use app::{App, limits};
 use serde_json::{Value, json};
 
 use crate::support::{TOOL, app, files, left_out, lines, problems};
@@ -116,6 +116,29 @@ fn a_faulty_parameter_hides_no_fault_of_another() {
     )]);
     assert!(said.contains("(/a/value): the function 'appsetting' finds no app setting 'A'"));
     assert!(said.contains("(/a~1b/value): does not fit the parameter's type"), "{said}");
+}
+
+#[test]
+fn texts_with_expressions_are_counted() {
+    let many =
+        |count: usize| format!(r#"{{"p":{{"value":[{}]}}}}"#, vec![r#""@@""#; count].join(","));
+    let read = parameters(&many(limits::EXPRESSION_COUNT));
+    assert_eq!(read["p"].as_array().unwrap().len(), limits::EXPRESSION_COUNT);
+    assert_eq!(
+        problems(&[("parameters.json", &many(limits::EXPRESSION_COUNT + 1))]),
+        "parameters.json:1:1: has more than 1000 texts with an `@`; expected at most 1000"
+    );
+}
+
+#[test]
+fn long_names_do_not_multiply() {
+    let name = "k".repeat(60_000);
+    let texts = vec![r#""@""#; 15_000].join(",");
+    let said = problems(&[(
+        "parameters.json",
+        &format!(r#"{{"{name}":{{"type":"Array","value":[{texts}]}}}}"#),
+    )]);
+    assert!(said.contains("has more than 1000 texts"), "{}", said.len());
 }
 
 #[test]
