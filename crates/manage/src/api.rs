@@ -1,0 +1,143 @@
+//! The edge: what a request says becomes types, and what an operation gives becomes JSON.
+
+mod address;
+mod admission;
+mod body;
+mod call;
+mod keys;
+mod query;
+mod rendering;
+mod servers;
+mod wanted;
+
+use std::sync::Arc;
+
+use ::keys::Role;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures::future::BoxFuture;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use self::call::Call;
+use crate::Manage;
+use crate::error::{Error, Result};
+
+/// One operation of the management plane: a POST under each of the two bases.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name, the last segment of its path, which compares without regard to case.
+    pub name: &'static str,
+    /// The role that a caller needs.
+    pub role: Role,
+    /// The role that a caller needs for `getApikey=true`, where the operation knows that.
+    pub role_for_api_key: Option<Role>,
+    run: fn(Arc<Manage>, Call) -> BoxFuture<'static, Result<Response>>,
+}
+
+/// Everything that is served.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "listMcpServerUrl",
+        role: Role::Reader,
+        role_for_api_key: Some(Role::Issuer),
+        run: |manage, call| Box::pin(servers::list_mcp_server_url(manage, call)),
+    },
+    Operation {
+        name: "listMcpServers",
+        role: Role::Reader,
+        role_for_api_key: Some(Role::Issuer),
+        run: |manage, call| Box::pin(servers::list_mcp_servers(manage, call)),
+    },
+    Operation {
+        name: "regenerateMcpServerAccessKey",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: |manage, call| Box::pin(keys::regenerate_mcp_server_access_key(manage, call)),
+    },
+    Operation {
+        name: "listMcpAccessKeys",
+        role: Role::Reader,
+        role_for_api_key: None,
+        run: |manage, call| Box::pin(keys::list_mcp_access_keys(manage, call)),
+    },
+    Operation {
+        name: "listMcpApiKeys",
+        role: Role::Reader,
+        role_for_api_key: None,
+        run: |manage, call| Box::pin(keys::list_mcp_api_keys(manage, call)),
+    },
+    Operation {
+        name: "revokeMcpApiKey",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: |manage, call| Box::pin(keys::revoke_mcp_api_key(manage, call)),
+    },
+];
+
+/// Makes the router of the management listener.
+///
+/// It has no routes of its own: paths compare without regard to case here, which axum's do not.
+pub fn router(manage: Manage) -> Router {
+    Router::new().fallback(answer).with_state(Arc::new(manage))
+}
+
+async fn answer(State(manage): State<Arc<Manage>>, request: Request) -> Response {
+    let mut seen = Seen { id: Uuid::now_v7().to_string(), ..Seen::default() };
+    let outcome = respond(manage, request, &mut seen).await;
+    seen.log(&outcome);
+    rendering::finish(outcome, &seen.id)
+}
+
+/// Decides in this order: is it for us, who calls, is there such an operation, is it called right,
+/// of which app. The rest is the operation's: whether the caller has the role, and only then the
+/// body.
+async fn respond(manage: Arc<Manage>, request: Request, seen: &mut Seen) -> Result<Response> {
+    let (head, body) = request.into_parts();
+    let host = admission::check_host(&head, &manage.settings.allowed_hosts)?;
+    admission::check_origin(&head, &host)?;
+    let caller = admission::authenticate(&head, &manage.operators, manage.clock.now())?;
+    caller.name().clone_into(&mut seen.caller);
+    let address = address::parse(head.uri.path()).ok_or(Error::OperationNotFound)?;
+    seen.operation = address.operation.name;
+    if head.method != http::Method::POST {
+        return Err(Error::MethodNotAllowed(head.method));
+    }
+    let query = query::Query::parse(head.uri.query().unwrap_or_default());
+    let app = address.app(&query, &manage.settings, &manage.replica.last_snapshot())?;
+    app.name.clone_into(&mut seen.app);
+    let url = call::page_url(&head, &host, manage.settings.public_url.as_ref());
+    let call = Call { caller, app, query, url, headers: head.headers, body };
+    (address.operation.run)(manage, call).await
+}
+
+/// What the log says of a request: never a header's value, a query's or a body's.
+#[derive(Default)]
+struct Seen {
+    id: String,
+    caller: String,
+    operation: &'static str,
+    app: String,
+}
+
+impl Seen {
+    fn log(&self, outcome: &Result<Response>) {
+        let Self { id, caller, operation, app } = self;
+        match outcome {
+            Ok(_) => info!(request.id = %id, caller.name = %caller, app.name = %app, operation,
+                "{caller} called {operation}"),
+            Err(refused) => {
+                let answer = refused.answer();
+                let (status, code) = (answer.status.as_u16(), answer.code);
+                if answer.status.is_server_error() {
+                    error!(request.id = %id, caller.name = %caller, app.name = %app, operation,
+                        status, code, "{operation} failed: {}", refused.chain());
+                } else {
+                    warn!(request.id = %id, caller.name = %caller, app.name = %app, operation,
+                        status, code, "Refused: {refused}");
+                }
+            }
+        }
+    }
+}

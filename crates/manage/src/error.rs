@@ -1,0 +1,317 @@
+use std::error::Error as _;
+use std::fmt;
+
+use http::{Method, StatusCode};
+use keys::{Forbidden, Timestamp};
+
+use crate::limits;
+
+/// What the crate's functions return.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller of the management plane can do about a failure.
+///
+/// `Display` is for the log, and repeats nothing that a caller sent; [`Error::answer`] is for the
+/// caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The request names a host that is not ours: a page of another site may have sent it.
+    #[error("the host is not one of this listener's")]
+    HostNotAllowed,
+    /// A browser sent it for a page of another site.
+    #[error("the origin is not this listener's own")]
+    OriginNotAllowed,
+    /// It does not say who is calling.
+    #[error("no usable credential")]
+    NoCredential(&'static str),
+    /// What it says does not prove it.
+    #[error("the token is no operator's")]
+    InvalidToken(&'static str),
+    /// It proves it no longer.
+    #[error("the token has expired")]
+    ExpiredToken(Timestamp),
+    /// The caller lacks a role.
+    #[error("not authorized")]
+    Forbidden(#[from] Forbidden),
+    /// No operation has this path.
+    #[error("no such operation")]
+    OperationNotFound,
+    /// The operation is not called so.
+    #[error("the method is not allowed")]
+    MethodNotAllowed(Method),
+    /// A path of Azure Resource Manager came without a version.
+    #[error("no api-version")]
+    MissingApiVersion,
+    /// The version is none.
+    #[error("a malformed api-version")]
+    InvalidApiVersion(String),
+    /// Another subscription is configured.
+    #[error("no such subscription")]
+    SubscriptionNotFound(String),
+    /// Another resource group is configured.
+    #[error("no such resource group")]
+    ResourceGroupNotFound(String),
+    /// No app has this name.
+    #[error("no such app")]
+    AppNotFound(String),
+    /// There are several apps, and the request names none.
+    #[error("no app named")]
+    AppNotNamed(Vec<String>),
+    /// A parameter of the query is not what it can be.
+    #[error("an invalid query parameter")]
+    InvalidQuery {
+        /// The parameter's name.
+        name: &'static str,
+        /// What is wrong with it, as the rest of a sentence that begins with its name.
+        why: String,
+    },
+    /// The body is larger than any that means something.
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    #[error("the body is too slow")]
+    BodyTooSlow,
+    /// The body ended before it was whole.
+    #[error("the body did not arrive whole")]
+    BodyBroken,
+    /// The body is not what the operation reads.
+    #[error("invalid request content")]
+    InvalidRequestContent(String),
+    /// Neither primary nor secondary.
+    #[error("an invalid key type")]
+    InvalidKeyType(String),
+    /// No instant that an API key can end at.
+    #[error("an invalid not-after")]
+    InvalidNotAfter(String),
+    /// A scope without a target, or more than a key can carry.
+    #[error("an invalid scope")]
+    InvalidScope(String),
+    /// No server has this name.
+    #[error("no such MCP server")]
+    McpServerNotFound {
+        /// What was asked for.
+        given: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+    /// The app's MCP endpoints are off.
+    #[error("MCP endpoints are off")]
+    McpServerNotEnabled,
+    /// The app's authentication type excludes API keys.
+    #[error("API keys are not accepted")]
+    McpServerApiKeyNotEnabled,
+    /// The register has no such API key.
+    #[error("no such API key")]
+    ApiKeyNotFound(String),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[source] store::Error),
+    /// A task of ours ended before its work did.
+    #[error("the operation was cut short")]
+    CutShort(#[from] tokio::task::JoinError),
+    /// What we would answer is no JSON.
+    #[error("the answer could not be rendered")]
+    Rendering(#[from] serde_json::Error),
+}
+
+/// What a caller is told.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Error {
+    /// Gives the caller's text: what is wrong, and what to do.
+    pub(crate) fn answer(&self) -> Answer {
+        let of = |status, code, message: String| Answer { status, code, message };
+        let bad = |code, message: String| of(StatusCode::BAD_REQUEST, code, message);
+        let missing = |code, message: String| of(StatusCode::NOT_FOUND, code, message);
+        match self {
+            Self::HostNotAllowed => of(
+                StatusCode::FORBIDDEN,
+                "HostNotAllowed",
+                "This listener does not answer to the name in Host: call it as localhost, or \
+                 configure the name as an allowed host."
+                    .to_owned(),
+            ),
+            Self::OriginNotAllowed => of(
+                StatusCode::FORBIDDEN,
+                "OriginNotAllowed",
+                "Web pages of other origins may not call this listener.".to_owned(),
+            ),
+            Self::NoCredential(why) => {
+                of(StatusCode::UNAUTHORIZED, "AuthenticationFailed", (*why).to_owned())
+            }
+            Self::InvalidToken(why) => {
+                of(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", (*why).to_owned())
+            }
+            Self::ExpiredToken(at) => of(
+                StatusCode::UNAUTHORIZED,
+                "ExpiredAuthenticationToken",
+                format!("The token in Authorization expired at {at}: use a newer one."),
+            ),
+            Self::Forbidden(forbidden) => of(
+                StatusCode::FORBIDDEN,
+                "AuthorizationFailed",
+                format!(
+                    "This operation needs the role {}, and the caller has the role {}: call it \
+                     with the token of an operator who has that role.",
+                    forbidden.needed(),
+                    forbidden.has()
+                ),
+            ),
+            Self::OperationNotFound => missing(
+                "OperationNotFound",
+                format!("No operation has this path. The operations are {}.", operation_names()),
+            ),
+            Self::MethodNotAllowed(method) => of(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                format!("This operation does not take {}: use POST.", Quoted(method.as_str())),
+            ),
+            Self::MissingApiVersion => bad(
+                "MissingApiVersionParameter",
+                "The query parameter 'api-version' is required under /subscriptions: add \
+                 api-version=2021-02-01."
+                    .to_owned(),
+            ),
+            Self::InvalidApiVersion(given) => bad(
+                "InvalidApiVersionParameter",
+                format!(
+                    "The query parameter 'api-version' is {}: expected a date such as 2021-02-01, \
+                     or 2021-02-01-preview.",
+                    Quoted(given)
+                ),
+            ),
+            Self::SubscriptionNotFound(given) => missing(
+                "SubscriptionNotFound",
+                format!("The subscription {} was not found here.", Quoted(given)),
+            ),
+            Self::ResourceGroupNotFound(given) => missing(
+                "ResourceGroupNotFound",
+                format!("The resource group {} was not found here.", Quoted(given)),
+            ),
+            Self::AppNotFound(given) => {
+                missing("ResourceNotFound", format!("No app {} is served here.", Quoted(given)))
+            }
+            Self::AppNotNamed(names) => bad(
+                "MissingAppParameter",
+                format!(
+                    "Several apps are served here: add the query parameter 'app', one of {}.",
+                    names.join(", ")
+                ),
+            ),
+            Self::InvalidQuery { name, why } => {
+                bad("InvalidQueryParameterValue", format!("The query parameter '{name}' {why}."))
+            }
+            Self::BodyTooLarge => of(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!("The body is larger than {} bytes.", limits::BODY_BYTES),
+            ),
+            Self::BodyTooSlow => of(
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeout",
+                format!("The body did not arrive within {} s.", limits::BODY_TIME.as_secs()),
+            ),
+            Self::BodyBroken => {
+                bad("InvalidRequestContent", "The body did not arrive whole.".to_owned())
+            }
+            Self::InvalidRequestContent(message) => bad("InvalidRequestContent", message.clone()),
+            Self::InvalidKeyType(message) => bad("InvalidKeyType", message.clone()),
+            Self::InvalidNotAfter(message) => bad("InvalidNotAfter", message.clone()),
+            Self::InvalidScope(message) => bad("InvalidScope", message.clone()),
+            Self::McpServerNotFound { given, names } => missing(
+                "McpServerNotFound",
+                format!(
+                    "The app has no MCP server {}: expected one of {}.",
+                    Quoted(given),
+                    names.join(", ")
+                ),
+            ),
+            Self::McpServerNotEnabled => bad(
+                "McpServerNotEnabled",
+                "The app's MCP endpoints are off: set \
+                 extensions.workflow.McpServerEndpoints.enable to true in host.json."
+                    .to_owned(),
+            ),
+            Self::McpServerApiKeyNotEnabled => bad(
+                "McpServerApiKeyNotEnabled",
+                "The app does not accept API keys: set \
+                 extensions.workflow.McpServerEndpoints.authentication.type to ApiKey in \
+                 host.json, or call without getApikey=true."
+                    .to_owned(),
+            ),
+            Self::ApiKeyNotFound(given) => missing(
+                "ApiKeyNotFound",
+                format!(
+                    "The app's register has no API key {}: listMcpApiKeys lists them.",
+                    Quoted(given)
+                ),
+            ),
+            Self::Store(_) | Self::CutShort(_) | Self::Rendering(_) => of(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalServerError",
+                "The operation failed here. What it was to change may have stayed as it was: \
+                 listMcpAccessKeys and listMcpApiKeys show how it stands. The log has the reason \
+                 under the id in x-ms-request-id."
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Gives everything that led here, for the log.
+    pub(crate) fn chain(&self) -> String {
+        let mut chain = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            chain.push_str(": ");
+            chain.push_str(&error.to_string());
+            source = error.source();
+        }
+        chain
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Key(keys::Error::NotAfterOutOfRange) => {
+                Self::InvalidNotAfter("notAfter must lie before the year 10000.".to_owned())
+            }
+            store::Error::Key(error @ keys::Error::TooLong) => {
+                Self::InvalidScope(format!("scopes are too many for one key: {error}."))
+            }
+            error => Self::Store(error),
+        }
+    }
+}
+
+fn operation_names() -> String {
+    let names: Vec<&str> = crate::OPERATIONS.iter().map(|operation| operation.name).collect();
+    names.join(", ")
+}
+
+/// What a caller sent, as a message to it may repeat it: cut short, on one line, and never a
+/// secret that was put in the wrong place.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if holds_secret(self.0) {
+            return f.write_str("(a secret, not repeated)");
+        }
+        let mut rest = self.0.chars();
+        let shown: String = rest.by_ref().take(limits::QUOTED_CHARS).collect();
+        let more = if rest.next().is_some() { "…" } else { "" };
+        write!(f, "'{}{more}'", shown.escape_debug())
+    }
+}
+
+/// Whether a text has one of our secrets in it: an API key, an operator token or a master key.
+pub(crate) fn holds_secret(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["kwk1_", "kwo1_", "kwm1_"].iter().any(|prefix| text.contains(prefix))
+}

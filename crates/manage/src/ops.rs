@@ -1,0 +1,7 @@
+//! The operations: each holds its rule, and knows nothing of HTTP.
+
+mod keys;
+mod servers;
+
+pub(crate) use self::keys::{AccessKeyStatus, Expiry, IssuedKey};
+pub(crate) use self::servers::{Purpose, ServerList, ServerUrl, Wanted};

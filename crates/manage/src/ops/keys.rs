@@ -1,0 +1,141 @@
+use std::sync::Arc;
+
+use keys::permission::{Issuer, Owner, Reader};
+use keys::{AccessKey, ApiKey, ApiKeyId, Authorized, RevokedId, Slot, SysRng, Terms, Timestamp};
+use store::{AccessKeyRow, ApiKeyRow, Issue, Page, Revision};
+
+use crate::error::{Error, Result};
+use crate::{Manage, Settings, limits};
+
+/// When an API key is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// As long from the request as keys live by default, or may live at most.
+    #[default]
+    Default,
+    /// After this instant.
+    At(Timestamp),
+    /// Never.
+    Never,
+}
+
+impl Expiry {
+    /// Gives the last millisecond of a key that is asked for at `now`; none if it never expires.
+    pub(crate) fn not_after(
+        self,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Result<Option<Timestamp>> {
+        let latest = settings.max_lifetime.and_then(|lifetime| now.checked_add(lifetime));
+        let not_after = match self {
+            Self::Default => {
+                let usual = now.checked_add(limits::DEFAULT_LIFETIME);
+                return Ok(usual.map(|usual| latest.map_or(usual, |latest| usual.min(latest))));
+            }
+            Self::At(at) => Some(at),
+            Self::Never => None,
+        };
+        if let Some(at) = not_after.filter(|at| *at < now) {
+            return Err(Error::InvalidNotAfter(format!("notAfter is {at}, which is past.")));
+        }
+        match (not_after, latest) {
+            (None, Some(latest)) => Err(Error::InvalidNotAfter(format!(
+                "neverExpire is not allowed here: give a notAfter up to {latest}."
+            ))),
+            (Some(at), Some(latest)) if at > latest => Err(Error::InvalidNotAfter(format!(
+                "notAfter is {at}: API keys may live up to {latest} here."
+            ))),
+            (not_after, _) => Ok(not_after),
+        }
+    }
+}
+
+/// An API key that was just issued, with what it was issued under.
+#[derive(Debug)]
+pub(crate) struct IssuedKey {
+    pub(crate) key: ApiKey,
+    pub(crate) id: ApiKeyId,
+    pub(crate) slot: Slot,
+    pub(crate) terms: Terms,
+    pub(crate) label: Option<String>,
+}
+
+/// One slot, and whether this replica decides by the access key in it.
+#[derive(Debug)]
+pub(crate) struct AccessKeyStatus {
+    pub(crate) row: AccessKeyRow,
+    pub(crate) in_force: bool,
+}
+
+impl Manage {
+    /// Issues an API key and enters it in the register.
+    pub(crate) async fn issue(&self, by: &Authorized<Issuer>, issue: Issue) -> Result<IssuedKey> {
+        let issued = self.store.issue(by, &issue).await?;
+        let Issue { slot, terms, label } = issue;
+        Ok(IssuedKey { key: issued.key, id: issued.id, slot, terms, label })
+    }
+
+    /// Regenerates the access key in `slot`. When this returns, every replica refuses what was
+    /// derived from the old one. It goes on if nobody waits for it any more.
+    pub(crate) async fn regenerate(&self, by: Authorized<Owner>, slot: Slot) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        self.put_in_force(async move {
+            let key = AccessKey::generate(&mut SysRng).map_err(store::Error::Key)?;
+            store.regenerate(&by, slot, &key).await
+        })
+        .await
+    }
+
+    /// Revokes an API key, or one that was narrowed from it, with the same promise.
+    pub(crate) async fn revoke(&self, by: Authorized<Owner>, id: RevokedId) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        let revoked = self.put_in_force(async move { store.revoke(&by, id).await }).await;
+        match revoked {
+            Err(Error::Store(store::Error::NotFound(_))) => {
+                Err(Error::ApiKeyNotFound(id.to_string()))
+            }
+            other => other,
+        }
+    }
+
+    /// The two slots, primary first.
+    pub(crate) async fn access_keys(
+        &self,
+        by: &Authorized<Reader>,
+    ) -> Result<Vec<AccessKeyStatus>> {
+        let rows = self.store.list_access_keys(by).await?;
+        let decides_by = self.replica.snapshot().map(|snapshot| snapshot.revision);
+        let in_force = |row: &AccessKeyRow| decides_by.is_ok_and(|by| by >= row.revision);
+        Ok(rows.into_iter().map(|row| AccessKeyStatus { in_force: in_force(&row), row }).collect())
+    }
+
+    /// A page of the register, newest first.
+    pub(crate) async fn api_keys(
+        &self,
+        by: &Authorized<Reader>,
+        after: Option<ApiKeyId>,
+        rows: u16,
+    ) -> Result<Page<ApiKeyRow>> {
+        self.store.list_api_keys(by, after, rows).await.map_err(|error| match error {
+            store::Error::NotFound(_) => Error::InvalidQuery {
+                name: "skipToken",
+                why: "names no row of the register: begin without it".to_owned(),
+            },
+            error => error.into(),
+        })
+    }
+
+    /// Makes a change and waits until it is in force, both apart from who asked for it.
+    async fn put_in_force(
+        &self,
+        change: impl Future<Output = store::Result<Revision>> + Send + 'static,
+    ) -> Result<()> {
+        let replica = Arc::clone(&self.replica);
+        let task = self.tasks.spawn(async move {
+            let revision = change.await?;
+            replica.in_force(revision).await;
+            Ok(())
+        });
+        task.await?
+    }
+}
