@@ -21,7 +21,6 @@ pub use host::Host;
 
 /// Something that happened, for a run to go on from.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Event {
     /// The run begins.
     Start,
@@ -34,7 +33,6 @@ pub enum Event {
 
 /// Something that a run's owner has to bring about.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Effect {
     /// Step the run with [`Event::Elapsed`] after this time.
     Wait {
@@ -62,7 +60,6 @@ pub struct Response {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Outcome {
     /// Every branch ended well.
     Succeeded,
