@@ -27,6 +27,11 @@ impl Authentication {
         matches!(self, Self::Absent | Self::ApiKey)
     }
 
+    /// Says whether an API key that is offered may be let in if it is good: where none is needed too.
+    pub const fn admits_api_keys(self) -> bool {
+        self.accepts_api_keys() || self.accepts_everyone()
+    }
+
     /// Says whether an access token opens the app: false for [`Self::Anonymous`].
     pub const fn accepts_access_tokens(self) -> bool {
         matches!(self, Self::Absent | Self::OAuth2)

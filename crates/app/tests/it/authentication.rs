@@ -11,6 +11,7 @@ fn each_type_accepts_what_the_contract_says() {
         (Anonymous, false, false, true),
     ] {
         assert_eq!(authentication.accepts_api_keys(), keys);
+        assert_eq!(authentication.admits_api_keys(), keys || everyone);
         assert_eq!(authentication.accepts_access_tokens(), tokens);
         assert_eq!(authentication.accepts_everyone(), everyone);
     }
