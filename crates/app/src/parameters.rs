@@ -56,11 +56,9 @@ pub(crate) fn read(
 fn collect(value: &Value, pointer: &mut String, texts: &mut Map<String, Value>) {
     let length = pointer.len();
     match value {
-        Value::String(text) if text.contains('@') => {
-            // One more than may be is enough to tell that there are too many.
-            if texts.len() <= limits::EXPRESSION_COUNT {
-                texts.insert(pointer.clone(), value.clone());
-            }
+        // One more than may be is enough to tell that there are too many.
+        Value::String(text) if text.contains('@') && texts.len() <= limits::EXPRESSION_COUNT => {
+            texts.insert(pointer.clone(), value.clone());
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
