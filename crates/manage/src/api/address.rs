@@ -102,6 +102,7 @@ fn app_by_query(query: &Query, snapshot: &Snapshot) -> Result<Arc<AppState>> {
     match (query.one("app")?, snapshot.apps()) {
         (Some(name), _) => app_by_name(name, snapshot),
         (None, [only]) => Ok(Arc::clone(only)),
+        (None, []) => Err(Error::AppNotFound(String::new())),
         (None, apps) => Err(Error::AppNotNamed(apps.iter().map(|app| app.name.clone()).collect())),
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn revoke_mcp_api_key(manage: Arc<Manage>, mut call: Call) -> R
     let members = call.members(&["id"]).await?;
     let given = required(members.as_ref(), "id", "the id of an API key")?;
     let id = given.parse().map_err(|_| invalid(no_id(given)))?;
-    manage.revoke(by, id).await?;
+    manage.revoke(by, &call.require::<Reader>()?, id).await?;
     rendering::json(&Empty {})
 }
 
@@ -75,8 +75,8 @@ fn no_id(given: &str) -> String {
             .to_owned();
     }
     format!(
-        "id is {}: expected the id of an API key, a UUID with hyphens, or KEY_ID/CHILD_ID for one \
-         that was narrowed from it.",
+        "id is {}: expected the id of an API key, a UUID with hyphens; or CHILD_ID or \
+         KEY_ID/CHILD_ID, 32 hexadecimal digits, for one that was narrowed.",
         Quoted(given)
     )
 }

@@ -87,7 +87,27 @@ impl Manage {
     }
 
     /// Revokes an API key, or one that was narrowed from it, with the same promise.
-    pub(crate) async fn revoke(&self, by: Authorized<Owner>, id: RevokedId) -> Result<()> {
+    ///
+    /// A child id alone is in no register, so any is taken; but not the id of an issued key that
+    /// lost its hyphens, which would be answered as revoked and go on being accepted.
+    pub(crate) async fn revoke(
+        &self,
+        by: Authorized<Owner>,
+        reader: &Authorized<Reader>,
+        id: RevokedId,
+    ) -> Result<()> {
+        if let RevokedId::AnyChild(child) = id {
+            let key = ApiKeyId::from_bytes(*child.as_bytes());
+            match self.store.api_key(reader, key).await {
+                Ok(_) => {
+                    return Err(Error::InvalidRequestContent(format!(
+                        "id is that of an API key without its hyphens: write {key}."
+                    )));
+                }
+                Err(store::Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let store = Arc::clone(&self.store);
         let revoked = self.put_in_force(async move { store.revoke(&by, id).await }).await;
         match revoked {

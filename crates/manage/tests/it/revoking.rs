@@ -78,6 +78,12 @@ async fn a_narrowed_key_is_revoked_by_its_own_id_and_its_parent_lives() {
     let body = json!({ "id": format!("{}/{id}", parent.id()) }).to_string();
     assert_eq!(plane.post("revokeMcpApiKey", body).await.status, 200);
     assert_eq!(plane.check(&child), Err(Refusal::Revoked));
+    let alone = ChildId::generate(&mut SysRng).unwrap();
+    let sibling = narrowed(&parent.text, alone);
+    assert_eq!(plane.check(&sibling), Ok(()));
+    let body = json!({ "id": alone.to_string() }).to_string();
+    assert_eq!(plane.post("revokeMcpApiKey", body).await.status, 200);
+    assert_eq!(plane.check(&sibling), Err(Refusal::Revoked));
     assert_eq!(plane.check(&parent.text), Ok(()));
 }
 
@@ -108,7 +114,7 @@ async fn what_is_no_id_is_refused() {
         ("{}".to_owned(), "id"),
         (json!({ "id": 7 }).to_string(), "id must be a string"),
         (json!({ "id": "" }).to_string(), "UUID"),
-        (json!({ "id": key.id().replace('-', "") }).to_string(), "UUID"),
+        (json!({ "id": key.id().replace('-', "") }).to_string(), "without its hyphens"),
         (json!({ "id": format!("{}/", key.id()) }).to_string(), "UUID"),
         (json!({ "id": key.id(), "keyType": "primary" }).to_string(), "'keyType'"),
         (json!({ "id": key.text }).to_string(), "the secret itself"),
