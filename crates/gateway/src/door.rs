@@ -110,7 +110,7 @@ impl Gateway {
                 (false, false) => Err(access_tokens_only()),
             };
         };
-        if !authentication.accepts_api_keys() {
+        if !authentication.admits_api_keys() {
             return Err(access_tokens_only());
         }
         let grant = app.ring.check(presented, self.means.clock.now())?;

@@ -149,20 +149,24 @@ impl FromStr for ApiKeyId {
 /// What a revocation ends: an API key with all that was narrowed from it, or one narrowed key with
 /// all that was narrowed from that.
 ///
-/// Printed and parsed as `KEY` or `KEY/CHILD`.
+/// Printed and parsed as `KEY`, `KEY/CHILD` or `CHILD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevokedId {
     /// An issued API key.
     Key(ApiKeyId),
     /// A key that was narrowed from the API key with this id.
     Child(ApiKeyId, ChildId),
+    /// A narrowed key of which no more is known than its child id.
+    AnyChild(ChildId),
 }
 
 impl RevokedId {
-    /// Returns the id of the issued API key, which a narrowed key shares with its parent.
-    pub const fn key_id(&self) -> ApiKeyId {
+    /// Returns the id of the issued API key, which a narrowed key shares with its parent; nothing
+    /// where it is not known.
+    pub const fn key_id(&self) -> Option<ApiKeyId> {
         match self {
-            Self::Key(key) | Self::Child(key, _) => *key,
+            Self::Key(key) | Self::Child(key, _) => Some(*key),
+            Self::AnyChild(_) => None,
         }
     }
 }
@@ -172,6 +176,7 @@ impl fmt::Display for RevokedId {
         match self {
             Self::Key(key) => write!(f, "{key}"),
             Self::Child(key, child) => write!(f, "{key}/{child}"),
+            Self::AnyChild(child) => child.fmt(f),
         }
     }
 }
@@ -181,7 +186,10 @@ impl FromStr for RevokedId {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once('/') {
-            None => text.parse().map(Self::Key),
+            None => match text.parse() {
+                Ok(child) => Ok(Self::AnyChild(child)),
+                Err(_) => text.parse().map(Self::Key),
+            },
             Some((key, child)) => Ok(Self::Child(key.parse()?, child.parse()?)),
         }
     }

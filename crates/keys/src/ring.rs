@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    AccessKey, AccessKeyId, AppId, Claims, Grant, Presented, Refusal, RevokedId, Slot, Timestamp,
+    AccessKey, AccessKeyId, AppId, ChildId, Claims, Grant, Presented, Refusal, RevokedId, Slot,
+    Timestamp,
 };
 
 /// What API keys of one app are checked against: the access keys in force and what is revoked.
@@ -84,8 +85,12 @@ impl KeyRing {
 
     fn refuse_revoked(&self, claims: &Claims) -> Result<(), Refusal> {
         let id = claims.key_id;
+        let is_child_revoked = |child: &ChildId| {
+            self.revoked.contains(&RevokedId::Child(id, *child))
+                || self.revoked.contains(&RevokedId::AnyChild(*child))
+        };
         let is_revoked = self.revoked.contains(&RevokedId::Key(id))
-            || claims.child_ids.iter().any(|c| self.revoked.contains(&RevokedId::Child(id, *c)));
+            || claims.child_ids.iter().any(is_child_revoked);
         if is_revoked { Err(Refusal::Revoked) } else { Ok(()) }
     }
 }

@@ -160,14 +160,14 @@ impl Store {
     /// Ends one API key, or one that was narrowed from it. Ending what has ended changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the app's register has no API key of that id. A narrowed key is
-    /// not in the register: its child id is taken as it is.
+    /// [`Error::NotFound`] where the app's register has no API key of that id, or of the id that a
+    /// narrowed key shares with its parent. A child id alone is taken as it is.
     pub async fn revoke(&self, by: &Authorized<Owner>, id: RevokedId) -> Result<Revision> {
         let now = self.clock.now();
         let app = by.app();
         let mut tx = self.begin_write().await?;
-        let keep_until = match id {
-            RevokedId::Key(key) => {
+        let keep_until = match id.key_id() {
+            Some(key) => {
                 let row: Option<(Option<i64>,)> =
                     sqlx::query_as("SELECT not_after FROM api_keys WHERE app_id = $1 AND id = $2")
                         .bind(app.as_bytes().to_vec())
@@ -177,7 +177,7 @@ impl Store {
                 let (not_after,) = row.ok_or(Error::NotFound("API key"))?;
                 not_after.and_then(|ms| Timestamp::from_unix_ms(ms).checked_add(KEPT_PAST_EXPIRY))
             }
-            RevokedId::Child(..) => None,
+            None => None,
         };
         let inserted = sqlx::query(
             "INSERT INTO revocations (app_id, id, revoked_at, revoked_by, keep_until) \

@@ -96,7 +96,7 @@ impl AppState {
     fn judge(&self, claim: &Claim, now: Timestamp) -> Result<(), Cut> {
         let authentication = self.app.authentication();
         match &claim.key {
-            Some(_) if !authentication.accepts_api_keys() => {
+            Some(_) if !authentication.admits_api_keys() => {
                 return Err(Cut::AuthenticationChanged);
             }
             Some(claims) => self.ring.judge(claims, now).map_err(Cut::Refused)?,

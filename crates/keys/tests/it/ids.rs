@@ -11,10 +11,13 @@ fn ids_are_parsed_from_what_they_print() {
     assert_eq!("0001ABFF".parse(), Ok(access_key));
     assert_eq!(key_id().to_string().parse(), Ok(key_id()));
     assert_eq!(child(9).to_string().parse(), Ok(child(9)));
-    for revoked in [RevokedId::Key(key_id()), RevokedId::Child(key_id(), child(9))] {
+    let known = [RevokedId::Key(key_id()), RevokedId::Child(key_id(), child(9))];
+    for revoked in known {
         assert_eq!(revoked.to_string().parse(), Ok(revoked));
-        assert_eq!(revoked.key_id(), key_id());
+        assert_eq!(revoked.key_id(), Some(key_id()));
     }
+    let alone = RevokedId::AnyChild(child(9));
+    assert_eq!((alone.to_string().parse(), alone.key_id()), (Ok(alone), None));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn revoking_a_parent_ends_its_children_and_revoking_a_child_only_its_own() {
 
     assert_eq!(ended_by(parent.claims().own_id()), [true, true, true, true]);
     assert_eq!(ended_by(first.claims().own_id()), [false, true, false, true]);
+    assert_eq!(ended_by(RevokedId::AnyChild(child(1))), [false, true, false, true]);
     assert_eq!(ended_by(second.claims().own_id()), [false, false, true, false]);
     assert_eq!(ended_by(grandchild.claims().own_id()), [false, false, false, true]);
 }

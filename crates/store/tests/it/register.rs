@@ -108,13 +108,15 @@ async fn revoking_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_cannot_be_revoked_and_an_unknown_child_can() {
+async fn an_unknown_key_cannot_be_revoked_and_a_child_id_alone_can() {
     let fixture = Fixture::new().await;
     let unknown = ApiKeyId::generate(START, &mut SysRng).unwrap();
     let revoked = fixture.store.revoke(&fixture.owner(), RevokedId::Key(unknown)).await;
     assert!(matches!(revoked, Err(Error::NotFound("API key"))));
-    let child = RevokedId::Child(ChildId::generate(&mut SysRng).unwrap());
-    fixture.store.revoke(&fixture.owner(), child).await.unwrap();
+    let child = ChildId::generate(&mut SysRng).unwrap();
+    let revoked = fixture.store.revoke(&fixture.owner(), RevokedId::Child(unknown, child)).await;
+    assert!(matches!(revoked, Err(Error::NotFound("API key"))));
+    fixture.store.revoke(&fixture.owner(), RevokedId::AnyChild(child)).await.unwrap();
 }
 
 #[tokio::test]

@@ -59,10 +59,14 @@ async fn a_child_dies_alone_or_with_its_parent() {
     let check =
         |key| replica.snapshot().unwrap().apps()[0].ring.check(&presented(key), START).map(|_| ());
 
-    let id = RevokedId::Child(child_id);
+    let id = RevokedId::Child(parent.id, child_id);
     replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
     assert_eq!(check(&child), Err(Revoked));
     assert_eq!((check(&sibling), check(&parent.key)), (Ok(()), Ok(())));
+
+    let id = RevokedId::AnyChild(sibling_id);
+    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
+    assert_eq!((check(&sibling), check(&parent.key)), (Err(Revoked), Ok(())));
 
     let id = RevokedId::Key(parent.id);
     replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
