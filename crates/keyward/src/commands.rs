@@ -1,0 +1,9 @@
+//! What each command does, besides `serve`.
+
+pub(crate) mod access_key;
+pub(crate) mod configuration;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod offline;
+pub(crate) mod server;
+pub(crate) mod token;

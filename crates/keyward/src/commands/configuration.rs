@@ -1,0 +1,55 @@
+use crate::arguments::ConfigCommand;
+use crate::config::{Config, Environment, RawConfig, SETTINGS, Value};
+use crate::error::{Error, Result};
+use crate::output;
+
+/// Runs a command on the configuration.
+pub(crate) fn run(
+    command: &ConfigCommand,
+    raw: &RawConfig,
+    environment: &Environment,
+) -> Result<()> {
+    Config::new(raw, environment).map_err(Error::Config)?;
+    match command {
+        ConfigCommand::Check { .. } => output::print("The configuration holds."),
+        ConfigCommand::Show { .. } => output::print(&show(raw, environment)),
+    }
+}
+
+/// Writes what holds as TOML, each value with where it comes from.
+fn show(raw: &RawConfig, environment: &Environment) -> String {
+    let mut lines = Vec::new();
+    for setting in SETTINGS {
+        lines.push(match raw.given(setting.name) {
+            Some(given) => {
+                format!("{} = {}  # {}", setting.name, toml_text(&given.value), given.origin)
+            }
+            None if setting.default.starts_with(['"', '[']) || setting.default == "false" => {
+                format!("{} = {}  # default", setting.name, setting.default)
+            }
+            None => format!("# {}: {}  # default", setting.name, setting.default),
+        });
+    }
+    for operator in &raw.operators {
+        lines.push(format!("\n[[operator]]  # {}", operator.place));
+        let fields = operator.fields.iter();
+        lines.extend(fields.map(|(name, given)| format!("{name} = {}", toml_text(&given.value))));
+    }
+    for secret in ["KEYWARD_MASTER_KEY", "KEYWARD_TOKEN"] {
+        if environment.has(secret) {
+            lines.push(format!("# {secret} is set, and not shown"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn toml_text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::Texts(texts) => {
+            let texts = texts.iter().map(|text| toml::Value::String(text.clone()));
+            toml::Value::Array(texts.collect()).to_string()
+        }
+    }
+}

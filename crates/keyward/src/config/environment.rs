@@ -1,0 +1,64 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What comes before the name of an app setting, as on Azure.
+const APP_SETTING: &str = "APPSETTING_";
+
+/// The process's environment, read once.
+#[derive(Clone, Default)]
+pub(crate) struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Reads the environment of this process.
+    pub(crate) fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// Gives the value of a variable that is set and not empty.
+    ///
+    /// # Errors
+    /// A text about a value that is not UTF-8.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, String> {
+        let Some(value) = self.os(name) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| "is not UTF-8".to_owned())
+    }
+
+    /// Gives the path that a variable holds, if it is set and not empty.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.os(name).map(PathBuf::from)
+    }
+
+    /// Says whether a variable is set and not empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.os(name).is_some()
+    }
+
+    /// Gives the values that workflows may read, by the names of their app settings.
+    pub(crate) fn app_settings(&self) -> BTreeMap<String, String> {
+        let setting = |(name, value): (&OsString, &OsString)| {
+            let name = name.to_str()?.strip_prefix(APP_SETTING)?;
+            Some((name.to_owned(), value.to_str()?.to_owned())).filter(|(name, _)| !name.is_empty())
+        };
+        self.0.iter().filter_map(setting).collect()
+    }
+
+    fn os(&self, name: &str) -> Option<&OsString> {
+        self.0.get(&OsString::from(name)).filter(|value| !value.is_empty())
+    }
+}
+
+/// Shows names only: values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}

@@ -1,0 +1,180 @@
+//! The data folder: the database, the master key, the operator token.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use keys::{MasterKey, MasterKeys, OperatorToken, SysRng};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::config::MasterKeySource;
+use crate::error::{Error, Result};
+use crate::secret_file::{self, Readers};
+
+/// The name of the data folder inside an app folder.
+pub(crate) const IN_APP_FOLDER: &str = ".keyward";
+
+/// The operator whose token lies in the data folder.
+pub(crate) const OPERATOR: &str = "operator";
+
+const MASTER_KEY: &str = "master-key";
+const OPERATOR_TOKEN: &str = "operator-token";
+const DATABASE: &str = "keyward.db";
+const ENDPOINT: &str = "endpoint.json";
+
+/// A data folder that only its owner can look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the folder if there is none, and checks who can look into it.
+    pub(crate) fn prepare(path: &Path) -> Result<Self> {
+        let doing = || format!("make the data folder {}", path.display());
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io(doing())(error)),
+        }
+        let data_dir =
+            Self::open(path)?.ok_or_else(|| Error::Failed(format!("cannot {}", doing())))?;
+        // Nothing of it may ever be committed with the app.
+        let ignore = data_dir.0.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(Error::io(doing()))?;
+        }
+        Ok(data_dir)
+    }
+
+    /// Opens a folder that must be there, and checks who can look into it; none if it is not there.
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+        let path = match fs::canonicalize(path) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(format!("open {}", path.display()))(error)),
+        };
+        let shown = path.display();
+        let metadata = fs::metadata(&path).map_err(Error::io(format!("look at {shown}")))?;
+        if !metadata.is_dir() {
+            return Err(Error::Unfit(format!("{shown} is no folder: expected the data folder")));
+        }
+        let is = metadata.mode() & 0o777;
+        if is & 0o077 != 0 {
+            return Err(Error::Unfit(format!(
+                "the data folder {shown} holds keys, and others can look into it (mode {is:o}): run \
+                 chmod 700 {shown}"
+            )));
+        }
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return Err(Error::Unfit(format!(
+                "the data folder {shown} belongs to another user, who could put other keys into it: \
+                 use it as that user, or take it over with chown"
+            )));
+        }
+        Ok(Some(Self(path)))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a server says how it can be reached, while it runs.
+    pub(crate) fn endpoint_file(&self) -> PathBuf {
+        self.0.join(ENDPOINT)
+    }
+
+    /// Gives the master keys, making one at the first start. The flag says whether it was made now.
+    pub(crate) fn master_keys(&self, source: MasterKeySource) -> Result<(MasterKeys, bool)> {
+        match source {
+            MasterKeySource::DataFolder => self.own_master_key(),
+            MasterKeySource::Files(files) => {
+                let keys =
+                    files.iter().map(|path| read_master_key(path)).collect::<Result<Vec<_>>>()?;
+                Ok((all(keys)?, false))
+            }
+            MasterKeySource::Given(keys) => Ok((all(keys)?, false)),
+        }
+    }
+
+    fn own_master_key(&self) -> Result<(MasterKeys, bool)> {
+        let path = self.0.join(MASTER_KEY);
+        if let Some(text) = secret_file::read(&path, Readers::OwnerOnly)? {
+            return Ok((MasterKeys::new(parse_master_key(&path, &text)?, []), false));
+        }
+        if self.0.join(DATABASE).exists() {
+            let path = path.display();
+            return Err(Error::Unfit(format!(
+                "{path} is missing, and the database beside it has access keys that are sealed \
+                 under it: bring the file back from a backup, or name the master key with \
+                 --master-key-file. A new one is never made beside sealed keys, since it could not \
+                 open them. To begin anew, without any key that was issued, move {DATABASE} and its \
+                 -wal and -shm files away"
+            )));
+        }
+        let key = MasterKey::generate(&mut SysRng).map_err(Error::key("make the master key"))?;
+        let made = secret_file::create(&path, &SecretString::from(key.expose()))?;
+        let key = read_master_key(&path)?;
+        Ok((MasterKeys::new(key, []), made))
+    }
+
+    /// Gives the token of the folder's own operator, making it at the first start.
+    pub(crate) fn ensure_operator_token(&self) -> Result<OperatorToken> {
+        if let Some(token) = self.operator_token()? {
+            return Ok(token);
+        }
+        let token =
+            OperatorToken::generate(&mut SysRng).map_err(Error::key("make the operator token"))?;
+        secret_file::create(&self.0.join(OPERATOR_TOKEN), &SecretString::from(token.expose()))?;
+        self.operator_token()?.ok_or_else(|| {
+            Error::Failed(format!("the operator token in {} was taken away", self.0.display()))
+        })
+    }
+
+    /// Gives the token of the folder's own operator, if a server has run on it.
+    pub(crate) fn operator_token(&self) -> Result<Option<OperatorToken>> {
+        let path = self.0.join(OPERATOR_TOKEN);
+        secret_file::read(&path, Readers::OwnerOnly)?
+            .map(|text| parse_token(&path, &text))
+            .transpose()
+    }
+
+    /// Says how the server can be reached, for as long as the returned file is held.
+    pub(crate) fn announce(&self, endpoint: &[u8]) -> Result<File> {
+        let path = self.endpoint_file();
+        secret_file::replace(&path, endpoint)
+            .map_err(Error::io(format!("write {}", path.display())))
+    }
+}
+
+/// Reads the token of an operator whom the configuration names.
+pub(crate) fn read_operator_token(path: &Path) -> Result<OperatorToken> {
+    let text = secret_file::read(path, Readers::OwnerAndGroup)?.ok_or_else(|| missing(path))?;
+    parse_token(path, &text)
+}
+
+fn parse_token(path: &Path, text: &SecretString) -> Result<OperatorToken> {
+    OperatorToken::parse(text.expose_secret())
+        .map_err(|error| Error::Unfit(format!("{}: {error}", path.display())))
+}
+
+fn read_master_key(path: &Path) -> Result<MasterKey> {
+    let text = secret_file::read(path, Readers::OwnerAndGroup)?.ok_or_else(|| missing(path))?;
+    parse_master_key(path, &text)
+}
+
+fn parse_master_key(path: &Path, text: &SecretString) -> Result<MasterKey> {
+    MasterKey::parse(text.expose_secret())
+        .map_err(|error| Error::Unfit(format!("{}: {error}", path.display())))
+}
+
+fn missing(path: &Path) -> Error {
+    Error::Unfit(format!("there is no {}: expected a secret in it", path.display()))
+}
+
+fn all(mut keys: Vec<MasterKey>) -> Result<MasterKeys> {
+    if keys.is_empty() {
+        return Err(Error::Unfit("no master key is given".to_owned()));
+    }
+    let first = keys.remove(0);
+    Ok(MasterKeys::new(first, keys))
+}

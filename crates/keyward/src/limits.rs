@@ -1,0 +1,60 @@
+//! Every bound of the process and of its commands, with its reason. Those of the listeners' requests
+//! stand in `gateway::limits` and `manage::limits`.
+
+use std::time::Duration;
+
+/// How many entries of an app folder are looked at: ten times what an app with the most workflows
+/// has. A folder with more is a mistake, such as a home folder.
+pub(crate) const FOLDER_ENTRIES: usize = 5_000;
+
+/// How long the app folder must be quiet before it is read again: an editor saves within some
+/// milliseconds, a checkout writes file after file.
+pub(crate) const QUIET: Duration = Duration::from_millis(120);
+
+/// How long a folder that is never quiet is waited for.
+pub(crate) const NEVER_QUIET: Duration = Duration::from_secs(2);
+
+/// The most connections at once on the management listener: operators and their scripts.
+pub(crate) const MANAGE_CONNECTIONS: usize = 256;
+
+/// How long an HTTP/2 connection may be silent before it is asked for a sign of life, and how long
+/// that may take.
+pub(crate) const PING_AFTER: Duration = Duration::from_secs(30);
+/// See [`PING_AFTER`].
+pub(crate) const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long to wait after the operating system could not accept a connection (too many open files),
+/// at first; it doubles up to a second.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// See [`ACCEPT_PAUSE`].
+pub(crate) const ACCEPT_PAUSE_MOST: Duration = Duration::from_secs(1);
+
+/// How often the register is told when API keys were used.
+pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// How long connections have to write out what was cut, once the grace of a shutdown is over.
+pub(crate) const LAST_BYTES: Duration = Duration::from_millis(500);
+
+/// How long requests may take to end in a shutdown, if the configuration does not say.
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a command waits for a connection to the server, which is near.
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// How long a command waits for an answer: a regeneration may wait for a lease to end.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// The largest answer that a command reads, in bytes: a page of a thousand register rows has 400 kB.
+pub(crate) const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most rows that `key list` prints unless told otherwise: a screen or a few.
+pub(crate) const LISTED_KEYS: usize = 100;
+
+/// The largest secret file that is read, in bytes: a master key or token has 54 characters.
+pub(crate) const SECRET_BYTES: u64 = 4 * 1024;
+
+/// The largest configuration file that is read, in bytes.
+pub(crate) const CONFIG_BYTES: u64 = 256 * 1024;
+
+/// The longest that a duration may be: a century, so that no sum of an instant and it overflows.
+pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 36_525);

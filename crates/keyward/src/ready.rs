@@ -1,0 +1,135 @@
+//! What `serve` prints when it is ready.
+
+use std::path::{Path, PathBuf};
+
+use app::{App, Authentication, Server};
+use serde::Serialize;
+use url::Url;
+
+use crate::commands::init::shell_word;
+use crate::source::Loaded;
+
+/// Where a server listens and what it serves.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ready {
+    /// The data plane's address and port.
+    pub(crate) listen: String,
+    /// The management plane's address and port.
+    pub(crate) manage_listen: String,
+    /// Where clients reach the app.
+    pub(crate) public_url: Url,
+    /// The app's name.
+    pub(crate) app: String,
+    /// The data folder, absolute.
+    pub(crate) data_dir: PathBuf,
+}
+
+impl Ready {
+    /// Says it to a person.
+    pub(crate) fn text(
+        &self,
+        dir: &Path,
+        loaded: &Loaded,
+        made_master_key: bool,
+        program: &str,
+    ) -> String {
+        let app = &loaded.app;
+        let mut lines = vec![
+            format!("Keyward serves the app {} from {}", self.app, dir.display()),
+            String::new(),
+            format!("  MCP clients  {}  ({})", self.listen, lets_in(app.authentication())),
+            format!("  operators    {}", self.manage_listen),
+            format!("  data folder  {}", self.data_dir.display()),
+        ];
+        if made_master_key {
+            lines.push(
+                "               Its master key was made now. Back the folder up: without that key \
+                 every API key is lost."
+                    .to_owned(),
+            );
+        }
+        lines.push(String::new());
+        if app.mcp_enabled() {
+            lines.push("Servers".to_owned());
+            let all = app.servers().iter().chain([app.default_server()]);
+            lines.extend(all.flat_map(|server| self.server(app, server)));
+        } else {
+            lines.push(
+                "No server is offered: set extensions.workflow.McpServerEndpoints.enable to true in \
+                 host.json"
+                    .to_owned(),
+            );
+        }
+        if !loaded.left_out.is_empty() {
+            lines.push("\nLeft out".to_owned());
+            lines.extend(loaded.left_out.iter().map(|line| format!("  {line}")));
+        }
+        lines.push(String::new());
+        if app.authentication().accepts_api_keys() && app.mcp_enabled() {
+            lines.push("Next, in another terminal: a URL, and an API key for it".to_owned());
+            lines.push(match app.servers().first() {
+                Some(server) => format!("  {program} key issue --server {}", server.name()),
+                None => format!("  {program} key issue"),
+            });
+        }
+        lines.push(format!(
+            "Edit the files in {} and they are served at once; Ctrl-C ends this.",
+            shell_word(&dir.to_string_lossy())
+        ));
+        lines.join("\n")
+    }
+
+    fn server(&self, app: &App, server: &Server) -> Vec<String> {
+        let is_default = std::ptr::eq(server, app.default_server());
+        let name = if is_default { "(all tools)" } else { server.name() };
+        let state = if server.is_enabled() { "" } else { "  (disabled)" };
+        let mut lines =
+            vec![format!("  {name:<14} {}{state}", self.url_of(app, server, is_default))];
+        if !is_default {
+            let tools: Vec<&str> = server.tools().iter().map(|tool| tool.name()).collect();
+            let tools = if tools.is_empty() { "no tools".to_owned() } else { tools.join(", ") };
+            lines
+                .extend(wrapped(&tools, 78).into_iter().map(|line| format!("  {:<14} {line}", "")));
+        }
+        lines
+    }
+
+    fn url_of(&self, app: &App, server: &Server, is_default: bool) -> String {
+        let base = self.public_url.as_str().trim_end_matches('/');
+        let named = ["mcpservers", server.name()];
+        let named: &[&str] = if is_default { &[] } else { &named };
+        let path = [app.route_prefix()].into_iter().chain(named.iter().copied()).chain(["mcp"]);
+        path.filter(|segment| !segment.is_empty())
+            .fold(base.to_owned(), |url, segment| format!("{url}/{segment}"))
+    }
+}
+
+/// Says who is let in.
+fn lets_in(authentication: Authentication) -> &'static str {
+    match authentication {
+        Authentication::ApiKey => "with an API key",
+        Authentication::Absent => {
+            "with an API key; access tokens, which host.json allows as well, are not accepted yet"
+        }
+        Authentication::OAuth2 => {
+            "nobody yet: host.json asks for access tokens, which are not accepted yet"
+        }
+        Authentication::Anonymous => "everyone, without a key",
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

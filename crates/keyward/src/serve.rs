@@ -1,0 +1,361 @@
+//! `keyward serve`: one app of one folder, wired together.
+
+mod reload;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::Gateway;
+use keys::{Clock, MasterKeys, Role, SystemClock};
+use manage::{Manage, Operator, Operators, Settings};
+use store::{Replica, ServedApp, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use url::Url;
+
+use self::reload::Reload;
+use crate::arguments::ServeArguments;
+use crate::config::{
+    Config, Environment, Management, MasterKeySource, OperatorEntry, check_app_name,
+};
+use crate::data_dir::{self, DataDir};
+use crate::error::{Error, Result};
+use crate::listener::{self, Shutdown};
+use crate::ready::Ready;
+use crate::running::{self, Endpoint};
+use crate::source::{Loaded, Source};
+use crate::watch::Watch;
+use crate::{limits, log, output};
+
+/// Serves until a signal ends it.
+pub(crate) async fn run(
+    arguments: &ServeArguments,
+    config: Config,
+    environment: &Environment,
+    program: &str,
+) -> Result<()> {
+    log::start(&config.log, environment)?;
+    let mut signals = Signals::new()?;
+    let dir = &arguments.dir;
+    // The watch comes before the reading: a change between the two is one that it tells of.
+    let watch = watch(dir);
+    let source = Source::new(dir, environment.app_settings(), &config.data_plane);
+    let loaded = source.load().await?;
+    let name = app_name(arguments, config.app_name)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (data_dir, masters, made_master_key) =
+        open_data_dir(arguments, config.data_dir, config.master_keys)?;
+    let operators = operators(&data_dir, &config.operators)?;
+    let store = open_store(&data_dir, masters, &clock).await?;
+    let app_id = store.ensure_app(&name).await.map_err(Error::store("read the store"))?;
+
+    let (data_plane, listen) = listener::bind(config.data_plane.listen, "MCP servers").await?;
+    let (management, manage_listen) =
+        listener::bind(config.management.listen, "management").await?;
+    let public_url = match &config.data_plane.public_url {
+        Some(url) => url.clone(),
+        None => url_at(listen)?,
+    };
+    let served = ServedApp {
+        id: app_id,
+        name: name.clone(),
+        public_url: public_url.clone(),
+        app: Arc::clone(&loaded.app),
+    };
+    let replica = Replica::start(Arc::clone(&store), Arc::clone(&clock), vec![served])
+        .await
+        .map_err(unreadable_store)?;
+
+    let running = Running::new(Arc::clone(&replica), Arc::clone(&store), config.shutdown_grace);
+    running.serve_mcp(data_plane, Gateway::new(replica, Arc::clone(&clock), running.work.clone()));
+    let manage_url = url_at(manage_listen)?;
+    running.serve_management(management, config.management, operators, clock);
+    running.start_chores();
+    running.keep_current(Reload::new(source, loaded.clone(), app_id, watch))?;
+
+    let endpoint = Endpoint { manage_url, app: name.clone() };
+    let announced = running::announce(&data_dir, &endpoint, environment)?;
+    let ready = Ready {
+        listen: listen.to_string(),
+        manage_listen: manage_listen.to_string(),
+        public_url,
+        app: name,
+        data_dir: data_dir.path().to_owned(),
+    };
+    tell_ready(&ready, arguments, &loaded, made_master_key, program)?;
+    signals.next().await;
+    drop(announced);
+    running.end(signals).await;
+    Ok(())
+}
+
+fn tell_ready(
+    ready: &Ready,
+    arguments: &ServeArguments,
+    loaded: &Loaded,
+    made_master_key: bool,
+    program: &str,
+) -> Result<()> {
+    info!(
+        app.name = %ready.app,
+        "Serving {} on {}, managed on {}",
+        ready.app, ready.listen, ready.manage_listen
+    );
+    if arguments.json {
+        for line in &loaded.left_out {
+            warn!("Left out: {line}");
+        }
+        return output::print_json_line(ready);
+    }
+    output::print(&ready.text(&arguments.dir, loaded, made_master_key, program))
+}
+
+fn watch(dir: &Path) -> Option<Watch> {
+    let root = std::fs::canonicalize(dir).ok()?;
+    Watch::new(&root)
+        .inspect_err(|error| {
+            warn!("Cannot notice changes of {}: {error}. SIGHUP reads it again", dir.display());
+        })
+        .ok()
+}
+
+fn app_name(arguments: &ServeArguments, named: Option<String>) -> Result<String> {
+    if let Some(name) = named {
+        return Ok(name);
+    }
+    let dir = std::fs::canonicalize(&arguments.dir)
+        .map_err(Error::io(format!("open {}", arguments.dir.display())))?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Azure's names have letters, digits and hyphens; folders are called anything.
+    let fold = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let folded: String = name.chars().map(fold).collect();
+    check_app_name(folded.trim_matches('-')).map_err(|_| {
+        Error::Usage(format!(
+            "the folder's name '{}' cannot be made an app's name: give one with --app-name",
+            output::shown(&name)
+        ))
+    })
+}
+
+fn open_data_dir(
+    arguments: &ServeArguments,
+    named: Option<PathBuf>,
+    master_keys: MasterKeySource,
+) -> Result<(DataDir, MasterKeys, bool)> {
+    let path = named.unwrap_or_else(|| arguments.dir.join(data_dir::IN_APP_FOLDER));
+    let data_dir = DataDir::prepare(&path)?;
+    let (masters, made) = data_dir.master_keys(master_keys)?;
+    Ok((data_dir, masters, made))
+}
+
+fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators> {
+    let own = Operator {
+        name: data_dir::OPERATOR.to_owned(),
+        role: Role::Owner,
+        token: data_dir.ensure_operator_token()?,
+        not_after: None,
+    };
+    let mut operators = vec![own];
+    for OperatorEntry { name, role, token_file } in entries {
+        let token = data_dir::read_operator_token(token_file)?;
+        operators.push(Operator { name: name.clone(), role: *role, token, not_after: None });
+    }
+    Ok(Operators::new(operators))
+}
+
+async fn open_store(
+    data_dir: &DataDir,
+    masters: MasterKeys,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Store>> {
+    match Store::open(data_dir.path(), Arc::new(masters), Arc::clone(clock)).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(store::Error::InUse(dir)) => Err(Error::InUse(format!(
+            "another process serves with the data folder {}: end it, or give this one another \
+             folder with --data-dir",
+            dir.display()
+        ))),
+        Err(error) => Err(Error::store("open the store")(error)),
+    }
+}
+
+fn unreadable_store(error: store::Error) -> Error {
+    match error {
+        store::Error::Sealed { app, slot, source } => Error::Unfit(format!(
+            "the {slot} access key of the app {app} cannot be opened: {source}. Name the master key \
+             that sealed it with --master-key-file, besides those that are named now"
+        )),
+        error => Error::store("read the store")(error),
+    }
+}
+
+/// The URL of an address on this machine; for one that means every address, the loopback's.
+fn url_at(address: SocketAddr) -> Result<Url> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, address.port());
+    Url::parse(&format!("http://{address}/"))
+        .map_err(|error| Error::Failed(format!("cannot make a URL of {address}: {error}")))
+}
+
+/// The signals that end the process, and the one that has the folder read again.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind: SignalKind| signal(kind).map_err(Error::io("listen for signals"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Everything that runs until the end.
+struct Running {
+    replica: Arc<Replica>,
+    store: Arc<Store>,
+    shutdown: Shutdown,
+    grace: Duration,
+    /// Listeners and their connections.
+    connections: TaskTracker,
+    /// What requests leave running: workflows, and changes whose caller has gone.
+    work: TaskTracker,
+    /// What goes on until it is told to stop.
+    chores: TaskTracker,
+    stop_chores: CancellationToken,
+}
+
+impl Running {
+    fn new(replica: Arc<Replica>, store: Arc<Store>, grace: Duration) -> Self {
+        Self {
+            replica,
+            store,
+            shutdown: Shutdown::default(),
+            grace,
+            connections: TaskTracker::new(),
+            work: TaskTracker::new(),
+            chores: TaskTracker::new(),
+            stop_chores: CancellationToken::new(),
+        }
+    }
+
+    fn serve_mcp(&self, listener: TcpListener, gateway: Gateway) {
+        self.listen(listener, gateway.router(), gateway::limits::CONNECTION_COUNT);
+    }
+
+    fn serve_management(
+        &self,
+        listener: TcpListener,
+        management: Management,
+        operators: Operators,
+        clock: Arc<dyn Clock>,
+    ) {
+        let manage = Manage {
+            store: Arc::clone(&self.store),
+            replica: Arc::clone(&self.replica),
+            operators,
+            clock,
+            settings: Settings {
+                subscription: management.subscription,
+                resource_group: management.resource_group,
+                max_lifetime: management.max_key_lifetime,
+                allowed_hosts: management.allowed_hosts,
+                public_url: management.public_url,
+            },
+            tasks: self.work.clone(),
+        };
+        self.listen(listener, manage::router(manage), limits::MANAGE_CONNECTIONS);
+    }
+
+    fn listen(&self, listener: TcpListener, router: axum::Router, most: usize) {
+        let connections = self.connections.clone();
+        let serving = listener::serve(listener, router, most, self.shutdown.clone(), connections);
+        self.connections.spawn(serving);
+    }
+
+    fn start_chores(&self) {
+        let stop = self.stop_chores.clone();
+        let recovering = Arc::clone(&self.replica).recover(stop.clone().cancelled_owned());
+        self.chores.spawn(recovering);
+        let replica = Arc::clone(&self.replica);
+        self.chores.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(limits::FLUSH_EVERY) => flush(&replica).await,
+                }
+            }
+        });
+    }
+
+    fn keep_current(&self, reload: Reload) -> Result<()> {
+        let hangup = signal(SignalKind::hangup()).map_err(Error::io("listen for signals"))?;
+        let (replica, stop) = (Arc::clone(&self.replica), self.stop_chores.clone());
+        self.chores.spawn(reload.run(replica, hangup, stop));
+        Ok(())
+    }
+
+    /// Lets requests end, then ends them; a second signal ends everything at once.
+    async fn end(self, mut signals: Signals) {
+        info!("Ending: requests have {} s to end", self.grace.as_secs_f32());
+        self.shutdown.soft.cancel();
+        self.stop_chores.cancel();
+        for tracker in [&self.connections, &self.work, &self.chores] {
+            tracker.close();
+        }
+        tokio::select! {
+            () = self.requests_end() => {}
+            () = signals.next() => {
+                warn!("Ending at once");
+                return;
+            }
+        }
+        flush(&self.replica).await;
+        self.store.close().await;
+        info!("Ended");
+    }
+
+    async fn requests_end(&self) {
+        let quiet = async {
+            self.connections.wait().await;
+            self.work.wait().await;
+        };
+        if tokio::time::timeout(self.grace, quiet).await.is_ok() {
+            return;
+        }
+        let open = self.replica.open_count();
+        info!("Ending {open} responses that are still open");
+        self.replica.shut_down().await;
+        // What was cut has its last bytes to write; then nothing is waited for.
+        let last = tokio::time::timeout(limits::LAST_BYTES, self.connections.wait());
+        if last.await.is_err() {
+            self.shutdown.hard.cancel();
+            self.connections.wait().await;
+        }
+    }
+}
+
+async fn flush(replica: &Replica) {
+    if let Err(error) = replica.flush_uses().await {
+        warn!(error = &error as &dyn std::error::Error, "Cannot note the use of API keys: {error}");
+    }
+}

@@ -1,0 +1,131 @@
+//! The app folder as an app: what is read, what may be served, what changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use app::{App, Files, Server};
+
+use crate::config::DataPlane;
+use crate::error::{Error, Result};
+use crate::folder;
+
+/// Where an app comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The folder as it was named.
+    pub(crate) dir: PathBuf,
+    /// The process's values that workflows may read.
+    pub(crate) settings: Arc<BTreeMap<String, String>>,
+    /// Whether a client can come from beyond this machine, and may not come without a key.
+    pub(crate) needs_credential: bool,
+}
+
+/// An app and the files that it was made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) app: Arc<App>,
+    pub(crate) files: Files,
+    /// What the files hold and the app does not offer, a line each.
+    pub(crate) left_out: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn new(
+        dir: &Path,
+        settings: BTreeMap<String, String>,
+        data_plane: &DataPlane,
+    ) -> Self {
+        let needs_credential = data_plane.is_exposed() && !data_plane.allow_anonymous_off_loopback;
+        Self { dir: dir.to_owned(), settings: Arc::new(settings), needs_credential }
+    }
+
+    /// Reads the folder.
+    ///
+    /// # Errors
+    /// [`Error::App`] with all that does not hold; [`Error::Unfit`] for an app that would let
+    /// everyone in from beyond this machine.
+    pub(crate) async fn load(&self) -> Result<Loaded> {
+        let this = self.clone();
+        let task = tokio::task::spawn_blocking(move || this.load_now());
+        task.await.map_err(|error| Error::Failed(format!("cannot read the app folder: {error}")))?
+    }
+
+    fn load_now(&self) -> Result<Loaded> {
+        let folder = folder::read(&self.dir)?;
+        let app = App::from_files_in(&folder.files, &self.settings)
+            .map_err(|problems| Error::App { dir: self.dir.clone(), problems })?;
+        if self.needs_credential && app.authentication().accepts_everyone() {
+            return Err(Error::Unfit(format!(
+                "{}: the authentication type is Anonymous, and the app can be reached from beyond \
+                 this machine: set it to ApiKey, listen on 127.0.0.1, or say \
+                 --allow-anonymous-off-loopback to let everyone in",
+                self.dir.join("host.json").display()
+            )));
+        }
+        let unreadable =
+            folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
+        let left_out = app.left_out().iter().map(ToString::to_string).chain(unreadable).collect();
+        Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })
+    }
+}
+
+impl Loaded {
+    /// Says what `newer` has, lacks or has otherwise, a line each.
+    pub(crate) fn changes(&self, newer: &Self) -> Vec<String> {
+        let (old, new) = (&self.app, &newer.app);
+        let mut changes = Vec::new();
+        if old.authentication() != new.authentication() {
+            changes.push(format!("authentication is now {:?}", new.authentication()));
+        }
+        if old.mcp_enabled() != new.mcp_enabled() {
+            let state = if new.mcp_enabled() { "on" } else { "off" };
+            changes.push(format!("the MCP endpoints are now {state}"));
+        }
+        if old.route_prefix() != new.route_prefix() {
+            changes.push(format!("the route prefix is now '{}'", new.route_prefix()));
+        }
+        for server in all(new) {
+            match find(old, server.name()) {
+                None => changes.push(format!("server {} added", server.name())),
+                Some(before) => changes.extend(tool_changes(before, server)),
+            }
+        }
+        let gone = all(old).filter(|server| find(new, server.name()).is_none());
+        changes.extend(gone.map(|server| format!("server {} removed", server.name())));
+        changes.extend(self.file_changes(newer));
+        let fresh = newer.left_out.iter().filter(|line| !self.left_out.contains(line));
+        changes.extend(fresh.map(|line| format!("left out: {line}")));
+        changes
+    }
+
+    fn file_changes(&self, newer: &Self) -> Option<String> {
+        let changed =
+            newer.files.iter().filter(|(path, bytes)| self.files.get(path) != Some(bytes));
+        let gone = self.files.iter().filter(|(path, _)| newer.files.get(path).is_none());
+        let paths: Vec<&str> = changed.chain(gone).map(|(path, _)| path).collect();
+        (!paths.is_empty()).then(|| format!("files: {}", paths.join(", ")))
+    }
+}
+
+fn tool_changes(old: &Server, new: &Server) -> Vec<String> {
+    let name = new.name();
+    let mut changes = Vec::new();
+    if old.is_enabled() != new.is_enabled() {
+        let state = if new.is_enabled() { "enabled" } else { "disabled" };
+        changes.push(format!("server {name} {state}"));
+    }
+    let added = new.tools().iter().filter(|tool| old.tool(tool.name()).is_none());
+    changes.extend(added.map(|tool| format!("tool {} added to {name}", tool.name())));
+    let removed = old.tools().iter().filter(|tool| new.tool(tool.name()).is_none());
+    changes.extend(removed.map(|tool| format!("tool {} removed from {name}", tool.name())));
+    changes
+}
+
+fn all(app: &App) -> impl Iterator<Item = &Server> {
+    app.servers().iter().chain([app.default_server()])
+}
+
+fn find<'a>(app: &'a App, name: &str) -> Option<&'a Server> {
+    all(app).find(|server| server.name() == name)
+}
