@@ -284,7 +284,14 @@ impl From<store::Error> for Error {
             store::Error::Key(error @ keys::Error::TooLong) => {
                 Self::InvalidScope(format!("scopes are too many for one key: {error}."))
             }
-            error => Self::Store(error),
+            error @ (store::Error::Key(_)
+            | store::Error::InUse(_)
+            | store::Error::Folder { .. }
+            | store::Error::Sealed { .. }
+            | store::Error::NotFound(_)
+            | store::Error::Corrupt { .. }
+            | store::Error::Migration(_)
+            | store::Error::Database(_)) => Self::Store(error),
         }
     }
 }
