@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use crate::expression::{
-    ActionNames, Budget, Callee, Environment, ExprKind, FaultKind, Names, PlacedFault, Template, Val,
-    depth_exceeds, property,
+    ActionNames, Budget, Callee, Environment, ExprKind, FaultKind, Names, PlacedFault, Template,
+    Val, depth_exceeds, property,
 };
 use crate::limits::VALUE_DEPTH;
 use crate::problem::Error;

@@ -17,12 +17,12 @@ mod value;
 
 pub(crate) use budget::{Budget, depth_exceeds, dismantle};
 pub(crate) use evaluate::{Call, Environment};
-pub(crate) use fault::{Fault, FaultKind, Span, draw};
-pub(crate) use json_text::{compact, indented};
+pub(crate) use fault::{Fault, FaultKind};
+pub(crate) use json_text::compact;
 pub(crate) use names::{ActionNames, Names};
-pub(crate) use number_text::{float_digits, number_text};
+pub(crate) use number_text::number_text;
 pub(crate) use template::{PlacedFault, Source, Template, pointer_step};
-pub(crate) use tree::{Access, Callee, Expr, ExprKind};
+pub(crate) use tree::{Callee, Expr, ExprKind};
 pub(crate) use value::{
     Numeric, Val, content, content_bytes, deep_equals, number, property, property_entry, same_name,
     type_name,

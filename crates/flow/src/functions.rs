@@ -75,7 +75,9 @@ impl Function {
             (1, Some(1)) => "one argument".to_owned(),
             (least, Some(most)) if least == most => format!("{least} arguments"),
             (least, Some(most)) => format!("{least} to {most} arguments"),
-            (least, None) => format!("at least {least} argument{}", if least == 1 { "" } else { "s" }),
+            (least, None) => {
+                format!("at least {least} argument{}", if least == 1 { "" } else { "s" })
+            }
         };
         format!(
             "the function '{}' takes {wanted}, {}({}), and is given {count}",
@@ -95,9 +97,8 @@ static BY_NAME: LazyLock<BTreeMap<String, Callee>> = LazyLock::new(|| {
         .iter()
         .flat_map(|group| group.functions)
         .map(|function| (function.name.to_ascii_lowercase(), Callee::Function(function)));
-    let later = later::LATER
-        .iter()
-        .map(|later| (later.name.to_ascii_lowercase(), Callee::Later(later)));
+    let later =
+        later::LATER.iter().map(|later| (later.name.to_ascii_lowercase(), Callee::Later(later)));
     functions.chain(later).collect()
 });
 

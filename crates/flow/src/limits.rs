@@ -16,11 +16,12 @@ pub(crate) const JSON_TEXT_DEPTH: usize = 128;
 /// About a second of work on one core, and a thousand times what public workflows use.
 pub(crate) const FUEL: u64 = 20_000_000;
 
-/// Bytes that one run may build in all its expressions together.
-pub(crate) const BUILT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes that one run may build in all its expressions together: copies of a large body in some ten
+/// actions, and no more than a server can bear from many runs at once.
+pub(crate) const BUILT_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What a node of a JSON value counts besides its text: about what it takes in memory.
-pub(crate) const NODE_BYTES: u64 = 32;
+pub(crate) const NODE_BYTES: u64 = 80;
 
 /// Most numbers that `range` makes, as in the reference engine.
 pub(crate) const RANGE_COUNT: i64 = 100_000;

@@ -16,7 +16,6 @@ use serde_json::Value;
 use crate::expression::Template;
 use crate::problem::{Problem, SchemaProblem};
 
-pub(crate) use condition::Condition;
 pub(crate) use operation::{Operation, TerminateStatus, Unit, VariableType, WaitFor};
 pub(crate) use schema::Schema;
 
@@ -126,7 +125,8 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    pub(crate) const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Skipped, Self::TimedOut];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Succeeded, Self::Failed, Self::Skipped, Self::TimedOut];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -175,6 +175,10 @@ impl Run {
     /// more fails its action with the code `ExpressionLimitExceeded`. An event that the run does not
     /// wait for changes nothing.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is used up, and later ones carry answers"
+    )]
     pub fn step(mut self, event: Event, now: SystemTime) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
         if self.is_over {
@@ -182,7 +186,7 @@ impl Run {
         }
         match event {
             Event::Start => {
-                if let Err(failure) = self.prepare(now) {
+                if let Err(failure) = self.prepare() {
                     self.finish(
                         Outcome::Failed {
                             action: None,
@@ -194,14 +198,12 @@ impl Run {
                     return (self, effects);
                 }
             }
-            Event::Elapsed { action } => {
-                match self.records.get_mut(action.0) {
-                    Some(record) if record.state == State::Waiting => {
-                        record.state = State::Ended(Status::Succeeded);
-                    }
-                    _ => return (self, effects),
+            Event::Elapsed { action } => match self.records.get_mut(action.0) {
+                Some(record) if record.state == State::Waiting => {
+                    record.state = State::Ended(Status::Succeeded);
                 }
-            }
+                _ => return (self, effects),
+            },
         }
         let workflow = Arc::clone(&self.workflow);
         let is_done = self.advance(&workflow, &workflow.root, now, &mut effects);

@@ -74,12 +74,17 @@ fn measure(value: &Value, depth: usize) -> Option<u64> {
         Value::String(text) => Some(NODE_BYTES.saturating_add(len(text))),
         Value::Array(items) => {
             let depth = depth.checked_sub(1)?;
-            items.iter().try_fold(NODE_BYTES, |sum, item| Some(sum.saturating_add(measure(item, depth)?)))
+            items
+                .iter()
+                .try_fold(NODE_BYTES, |sum, item| Some(sum.saturating_add(measure(item, depth)?)))
         }
         Value::Object(members) => {
             let depth = depth.checked_sub(1)?;
             members.iter().try_fold(NODE_BYTES, |sum, (name, item)| {
-                Some(sum.saturating_add(NODE_BYTES + len(name)).saturating_add(measure(item, depth)?))
+                Some(
+                    sum.saturating_add(NODE_BYTES + len(name))
+                        .saturating_add(measure(item, depth)?),
+                )
             })
         }
     }
@@ -106,7 +111,9 @@ pub(crate) fn dismantle(value: Value) {
     while let Some(mut value) = left.pop() {
         match &mut value {
             Value::Array(items) => left.append(items),
-            Value::Object(members) => left.extend(mem::take(members).into_iter().map(|(_, item)| item)),
+            Value::Object(members) => {
+                left.extend(mem::take(members).into_iter().map(|(_, item)| item));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }

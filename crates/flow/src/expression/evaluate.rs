@@ -50,9 +50,7 @@ impl<'a> Environment<'a> {
                 for argument in arguments {
                     self.evaluate(argument)?;
                 }
-                return Err(
-                    Fault::template(format!("there is no function '{unknown}'")).at(name)
-                );
+                return Err(Fault::template(format!("there is no function '{unknown}'")).at(name));
             }
         };
         let value = self.call(function, arguments).map_err(|fault| fault.at(name))?;
@@ -70,16 +68,11 @@ impl<'a> Environment<'a> {
         Call { function, arguments: values, environment: self, spans: arguments }.perform()
     }
 
-    fn select_all(
-        self,
-        mut value: Val<'a>,
-        accesses: &'a [Access],
-    ) -> Result<Val<'a>, Fault> {
+    fn select_all(self, mut value: Val<'a>, accesses: &'a [Access]) -> Result<Val<'a>, Fault> {
         for access in accesses {
             self.budget.spend(1)?;
             let key = self.evaluate(&access.key)?;
-            value = select(value, &key, access.optional)
-                .map_err(|fault| fault.at(access.span))?;
+            value = select(value, &key, access.optional).map_err(|fault| fault.at(access.span))?;
         }
         Ok(value)
     }
@@ -225,7 +218,9 @@ impl<'a> Call<'a> {
 
     /// Takes the argument at `index` out of the call.
     pub(crate) fn take(&mut self, index: usize) -> Val<'a> {
-        self.arguments.get_mut(index).map_or(Val::null(), |slot| std::mem::replace(slot, Val::null()))
+        self.arguments
+            .get_mut(index)
+            .map_or(Val::null(), |slot| std::mem::replace(slot, Val::null()))
     }
 
     /// Takes the argument at `index` as a value of its own.

@@ -87,13 +87,13 @@ pub(crate) fn draw(source: &str, span: Span) -> String {
         .map_or(source.len(), |at| span.start + at);
     let line = source.get(line_start..line_end).unwrap_or(source).trim_end_matches('\r');
     let chars: Vec<char> = line.chars().collect();
-    let char_count = |from: usize, to: usize| {
-        source.get(from..to).map_or(0, |text| text.chars().count())
-    };
+    let char_count =
+        |from: usize, to: usize| source.get(from..to).map_or(0, |text| text.chars().count());
     let from = char_count(line_start, span.start).min(chars.len());
     let width = char_count(span.start, span.end.min(line_end)).max(1);
 
-    let shown_from = if chars.len() <= DRAWN_CHARS { 0 } else { from.saturating_sub(DRAWN_CHARS / 2) };
+    let shown_from =
+        if chars.len() <= DRAWN_CHARS { 0 } else { from.saturating_sub(DRAWN_CHARS / 2) };
     let shown_to = (shown_from + DRAWN_CHARS).min(chars.len());
     let shown: String = chars
         .iter()

@@ -8,17 +8,6 @@ use super::number_text::number_text;
 
 /// Appends `value` without any white space.
 pub(crate) fn compact(value: &Value, text: &mut String) {
-    write(value, None, text);
-}
-
-/// Returns `value` on several lines, indented by two spaces.
-pub(crate) fn indented(value: &Value) -> String {
-    let mut text = String::new();
-    write(value, Some(0), &mut text);
-    text
-}
-
-fn write(value: &Value, indent: Option<usize>, text: &mut String) {
     match value {
         Value::Null => text.push_str("null"),
         Value::Bool(true) => text.push_str("true"),
@@ -33,46 +22,26 @@ fn write(value: &Value, indent: Option<usize>, text: &mut String) {
         Value::String(string) => write_string(string, text),
         Value::Array(items) => {
             text.push('[');
-            let inner = indent.map(|indent| indent + 1);
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                new_line(inner, text);
-                write(item, inner, text);
-            }
-            if !items.is_empty() {
-                new_line(indent, text);
+                compact(item, text);
             }
             text.push(']');
         }
         Value::Object(members) => {
             text.push('{');
-            let inner = indent.map(|indent| indent + 1);
             for (index, (name, item)) in members.iter().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                new_line(inner, text);
                 write_string(name, text);
                 text.push(':');
-                if indent.is_some() {
-                    text.push(' ');
-                }
-                write(item, inner, text);
-            }
-            if !members.is_empty() {
-                new_line(indent, text);
+                compact(item, text);
             }
             text.push('}');
         }
-    }
-}
-
-fn new_line(indent: Option<usize>, text: &mut String) {
-    if let Some(indent) = indent {
-        text.push('\n');
-        text.extend((0..indent).map(|_| "  "));
     }
 }
 

@@ -12,14 +12,14 @@ pub(crate) fn number_text(number: &Number) -> String {
 }
 
 /// Returns the shortest significant digits of `float` and the exponent of the first one.
-pub(crate) fn float_digits(float: f64) -> (String, i32) {
+fn float_digits(float: f64) -> (String, i32) {
     let scientific = format!("{:e}", float.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.chars().filter(char::is_ascii_digit).collect();
     (digits, exponent.parse().unwrap_or(0))
 }
 
-pub(super) fn float_text(float: f64) -> String {
+fn float_text(float: f64) -> String {
     let (digits, exponent) = float_digits(float);
     let sign = if float.is_sign_negative() { "-" } else { "" };
     if float == 0.0 {

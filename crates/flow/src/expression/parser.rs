@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, FaultKind, Span};
 use super::lexer::{Lexer, Token};
-use super::tree::{Access, Callee, Expr, ExprKind};
+use super::tree::{Access, Expr, ExprKind};
 use crate::functions;
 use crate::limits::EXPRESSION_DEPTH;
 
@@ -44,7 +44,9 @@ impl<'s> Parser<'s> {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Fault {
                 kind: FaultKind::Limit,
-                message: format!("an expression may be nested {EXPRESSION_DEPTH} levels deep, and this one is deeper"),
+                message: format!(
+                    "an expression may be nested {EXPRESSION_DEPTH} levels deep, and this one is deeper"
+                ),
                 span: Some(self.span),
             });
         };
@@ -76,7 +78,8 @@ impl<'s> Parser<'s> {
         let name = self.lexer.text(self.span);
         let name_span = self.advance()?;
         if self.token != Token::LeftParenthesis {
-            let constant = [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)];
+            let constant =
+                [("true", Value::Bool(true)), ("false", Value::Bool(false)), ("null", Value::Null)];
             return match constant.into_iter().find(|(text, _)| name.eq_ignore_ascii_case(text)) {
                 Some((_, value)) => Ok(Expr { kind: ExprKind::Literal(value), span: name_span }),
                 None => Err(self.unexpected("LeftParenthesis")),

@@ -82,7 +82,9 @@ impl Template {
                     .map(|(index, item)| Self::parse(item, &format!("{pointer}/{index}"), faults))
                     .collect();
                 if items.iter().all(Self::is_constant) {
-                    Self::Constant(Value::Array(items.into_iter().filter_map(Self::constant).collect()))
+                    Self::Constant(Value::Array(
+                        items.into_iter().filter_map(Self::constant).collect(),
+                    ))
                 } else {
                     Self::Array(items)
                 }
@@ -97,14 +99,13 @@ impl Template {
                     })
                     .collect();
                 if members.iter().all(|(name, item)| name.is_constant() && item.is_constant()) {
-                    let members = members.into_iter().filter_map(|(name, item)| {
-                        match (name, item) {
+                    let members =
+                        members.into_iter().filter_map(|(name, item)| match (name, item) {
                             (Self::Constant(Value::String(name)), Self::Constant(item)) => {
                                 Some((name, item))
                             }
                             _ => None,
-                        }
-                    });
+                        });
                     Self::Constant(Value::Object(members.collect()))
                 } else {
                     Self::Object(members)
@@ -172,7 +173,10 @@ impl Template {
     }
 
     /// Evaluates every expression. What is constant is borrowed.
-    pub(crate) fn evaluate<'a>(&'a self, environment: Environment<'a>) -> Result<Val<'a>, PlacedFault> {
+    pub(crate) fn evaluate<'a>(
+        &'a self,
+        environment: Environment<'a>,
+    ) -> Result<Val<'a>, PlacedFault> {
         match self {
             Self::Constant(value) => Ok(Val::Ref(value)),
             Self::Expression(source, expression) => {
@@ -214,7 +218,10 @@ impl Template {
     }
 
     /// Evaluates to a value that is the caller's own.
-    pub(crate) fn evaluate_value<'a>(&'a self, environment: Environment<'a>) -> Result<Value, PlacedFault> {
+    pub(crate) fn evaluate_value<'a>(
+        &'a self,
+        environment: Environment<'a>,
+    ) -> Result<Value, PlacedFault> {
         let value = self.evaluate(environment)?;
         value.into_value(environment.budget).map_err(|fault| match self.source() {
             Some(source) => source.place(fault),

@@ -158,8 +158,7 @@ impl From<Value> for Val<'_> {
 
 /// Returns the float as a JSON number; infinity and what is not a number have none.
 pub(crate) fn number(float: f64) -> Result<Number, Fault> {
-    Number::from_f64(float)
-        .ok_or_else(|| Fault::template("the result is too large for a number"))
+    Number::from_f64(float).ok_or_else(|| Fault::template("the result is too large for a number"))
 }
 
 fn numeric(number: &Number) -> Option<Numeric> {
@@ -191,16 +190,17 @@ pub(crate) fn property_entry<'v>(
     object: &'v Map<String, Value>,
     name: &str,
 ) -> Option<(&'v String, &'v Value)> {
-    object
-        .get_key_value(name)
-        .or_else(|| object.iter().find(|(other, _)| same_name(other, name)))
+    object.get_key_value(name).or_else(|| object.iter().find(|(other, _)| same_name(other, name)))
 }
 
 /// Says whether two names are the same but for case.
 pub(crate) fn same_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
         || (!(one.is_ascii() && other.is_ascii())
-            && one.chars().flat_map(char::to_lowercase).eq(other.chars().flat_map(char::to_lowercase)))
+            && one
+                .chars()
+                .flat_map(char::to_lowercase)
+                .eq(other.chars().flat_map(char::to_lowercase)))
 }
 
 /// Compares two values as JSON tokens: an integer is not a float, the order of properties is nothing.

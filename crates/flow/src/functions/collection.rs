@@ -206,11 +206,7 @@ fn count(call: &Call<'_>) -> Result<usize, Fault> {
         .map_err(|_| call.fault(1, format!("needs a count of zero or more, found {count}")))
 }
 
-fn part<'a>(
-    call: &mut Call<'a>,
-    from: usize,
-    count: usize,
-) -> Result<Val<'a>, Fault> {
+fn part<'a>(call: &mut Call<'a>, from: usize, count: usize) -> Result<Val<'a>, Fault> {
     if let Some(text) = call.argument(0).as_str() {
         let part = cut(text, from, count);
         call.budget().build_text(part.len())?;
@@ -281,7 +277,8 @@ fn sorted(value: &Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         Value::Object(members) => {
-            let mut all: Vec<_> = members.iter().map(|(name, item)| (name.clone(), sorted(item))).collect();
+            let mut all: Vec<_> =
+                members.iter().map(|(name, item)| (name.clone(), sorted(item))).collect();
             all.sort_by(|one, other| one.0.cmp(&other.0));
             Value::Object(all.into_iter().collect())
         }
@@ -379,7 +376,9 @@ fn sort<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
             match item.as_object().and_then(|members| property(members, name)) {
                 Some(value) => values.push(value),
                 None => {
-                    return Err(call.fault(1, format!("finds no property '{name}' in some element")));
+                    return Err(
+                        call.fault(1, format!("finds no property '{name}' in some element"))
+                    );
                 }
             }
         }
@@ -391,8 +390,9 @@ fn sort<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
         bytes += value.as_str().map_or(8, |text| 2 * text.len());
     }
     call.budget().build_text(bytes)?;
-    let keys = sort_keys(&values)
-        .ok_or_else(|| call.fault(0, "sorts numbers, strings or booleans, and not these together"))?;
+    let keys = sort_keys(&values).ok_or_else(|| {
+        call.fault(0, "sorts numbers, strings or booleans, and not these together")
+    })?;
     let mut order: Vec<(SortKey, usize)> =
         keys.into_iter().enumerate().map(|(index, key)| (key, index)).collect();
     order.sort_by(|one, other| one.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal));
@@ -409,22 +409,26 @@ fn sort_keys(values: &[&Value]) -> Option<Vec<SortKey>> {
         let mut present = values.iter().filter(|value| !value.is_null());
         present.all(|value| kind(value))
     };
-    let integer = |value: &Value| value.as_i64().map(SortKey::Integer);
-    let key: Box<dyn Fn(&Value) -> Option<SortKey>> = if is(Value::is_string) {
-        Box::new(|value| value.as_str().map(|text| SortKey::Text(text.encode_utf16().collect())))
+    let key: fn(&Value) -> Option<SortKey> = if is(Value::is_string) {
+        |value| value.as_str().map(|text| SortKey::Text(text.encode_utf16().collect()))
     } else if is(Value::is_boolean) {
-        Box::new(|value| value.as_bool().map(SortKey::Boolean))
+        |value| value.as_bool().map(SortKey::Boolean)
     } else if is(|value| value.as_i64().is_some()) {
-        Box::new(integer)
+        |value| value.as_i64().map(SortKey::Integer)
     } else {
         // Among numbers the reference engine takes texts as the numbers they spell.
-        Box::new(|value| {
+        |value| {
             let float = match value {
-                Value::String(text) => text.trim().parse().ok().filter(|float: &f64| float.is_finite()),
+                Value::String(text) => {
+                    text.trim().parse().ok().filter(|float: &f64| float.is_finite())
+                }
                 other => other.as_f64(),
             };
             float.map(SortKey::Float)
-        })
+        }
     };
-    values.iter().map(|value| if value.is_null() { Some(SortKey::Null) } else { key(value) }).collect()
+    values
+        .iter()
+        .map(|value| if value.is_null() { Some(SortKey::Null) } else { key(value) })
+        .collect()
 }

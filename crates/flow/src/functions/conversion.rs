@@ -15,7 +15,12 @@ use crate::expression::{Call, Fault, Numeric, Val, content, content_bytes};
 pub(super) static FUNCTIONS: &[Function] = &[
     row("array", "value", "An array with the value in it; an array as it is.", array),
     row("base64", "value", "The text in base64; an object's or an array's JSON.", base64),
-    row("base64ToBinary", "text", "Content with the bytes that the base64 text stands for.", base64_to_binary),
+    row(
+        "base64ToBinary",
+        "text",
+        "Content with the bytes that the base64 text stands for.",
+        base64_to_binary,
+    ),
     row("base64ToString", "text", "The text that the base64 text stands for.", base64_to_string),
     row("binary", "value", "Content with the text's bytes.", binary),
     row("bool", "value", "True or false from a number or from the texts `true` and `false`.", bool),
@@ -28,12 +33,22 @@ pub(super) static FUNCTIONS: &[Function] = &[
         body: create_array,
     },
     row("dataUri", "value", "The text as a data URI.", data_uri),
-    row("dataUriToBinary", "text", "Content with the data URI's type and bytes.", data_uri_to_binary),
+    row(
+        "dataUriToBinary",
+        "text",
+        "Content with the data URI's type and bytes.",
+        data_uri_to_binary,
+    ),
     row("dataUriToString", "text", "The text in a data URI.", data_uri_to_string),
     row("decimal", "value", "A decimal number: exact to 28 digits within an expression.", decimal),
     row("decodeBase64", "text", "The same as `base64ToString`.", base64_to_string),
     row("decodeDataUri", "text", "The same as `dataUriToString`.", data_uri_to_string),
-    row("decodeUriComponent", "text", "The same as `uriComponentToString`.", uri_component_to_string),
+    row(
+        "decodeUriComponent",
+        "text",
+        "The same as `uriComponentToString`.",
+        uri_component_to_string,
+    ),
     row("encodeUriComponent", "text", "The same as `uriComponent`.", uri_component),
     Function {
         name: "float",
@@ -48,7 +63,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
     row("string", "value", "The value as text; objects and arrays as JSON.", string),
     row("uriComponent", "text", "The text, all but unreserved characters as %XX.", uri_component),
     row("uriComponentToBinary", "text", "Content with the decoded bytes.", uri_component_to_binary),
-    row("uriComponentToString", "text", "The text with %XX and + decoded.", uri_component_to_string),
+    row(
+        "uriComponentToString",
+        "text",
+        "The text with %XX and + decoded.",
+        uri_component_to_string,
+    ),
 ];
 
 /// A function of one argument.
@@ -130,7 +150,10 @@ fn json<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 }
 
 fn base64<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
-    if !matches!(call.argument(0).json(), Some(Value::String(_) | Value::Object(_) | Value::Array(_))) {
+    if !matches!(
+        call.argument(0).json(),
+        Some(Value::String(_) | Value::Object(_) | Value::Array(_))
+    ) {
         return Err(call.wrong_type(0, "a string, an object or an array"));
     }
     let bytes = bytes_of(call)?;
@@ -203,9 +226,8 @@ fn to_float<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 fn decimal<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     let argument = call.argument(0);
     let value = match argument.json() {
-        Some(Value::String(text)) => plain(text, separators("")).and_then(|plain| {
-            plain.parse().or_else(|_| Decimal::from_scientific(&plain)).ok()
-        }),
+        Some(Value::String(text)) => plain(text, separators(""))
+            .and_then(|plain| plain.parse().or_else(|_| Decimal::from_scientific(&plain)).ok()),
         _ => match argument.as_numeric() {
             Some(Numeric::Integer(integer)) => Some(integer.into()),
             Some(Numeric::Decimal(decimal)) => Some(decimal),
@@ -243,7 +265,8 @@ fn data_uri_to_string<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 
 fn data_uri_to_binary<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     let (content_type, bytes) = read_data_uri(call, call.string(0)?)?;
-    let content_type = if content_type.is_empty() { "text/plain;charset=US-ASCII" } else { content_type };
+    let content_type =
+        if content_type.is_empty() { "text/plain;charset=US-ASCII" } else { content_type };
     content_of(call, content_type, &bytes)
 }
 
@@ -259,7 +282,9 @@ fn uri_component<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             escaped.push(char::from(byte));
         } else {
-            let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+            let digit = |value: u8| {
+                char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
+            };
             escaped.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }

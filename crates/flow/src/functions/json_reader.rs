@@ -229,7 +229,8 @@ impl<'t> Reader<'t> {
     }
 
     fn hex(&mut self) -> Result<u32, Fault> {
-        let digits = self.rest().get(..4).filter(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()));
+        let digits =
+            self.rest().get(..4).filter(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()));
         match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
             Some(code) => {
                 self.position += 4;

@@ -103,9 +103,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
 ];
 
 /// The order of strings in the reference engine is a dictionary's: letters before their capitals.
-static COLLATOR: LazyLock<Option<CollatorBorrowed<'static>>> = LazyLock::new(|| {
-    Collator::try_new(Default::default(), CollatorOptions::default()).ok()
-});
+static COLLATOR: LazyLock<Option<CollatorBorrowed<'static>>> =
+    LazyLock::new(|| Collator::try_new(Default::default(), CollatorOptions::default()).ok());
 
 fn booleans(call: &Call<'_>) -> Result<Vec<bool>, Fault> {
     (0..call.arguments.len()).map(|index| call.boolean(index)).collect()

@@ -124,27 +124,36 @@ fn calculate<'a>(call: &Call<'a>, arithmetic: &Arithmetic) -> Result<Val<'a>, Fa
 }
 
 fn add<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
-    calculate(call, &Arithmetic {
-        integers: i64::checked_add,
-        decimals: Decimal::checked_add,
-        floats: |one, other| one + other,
-    })
+    calculate(
+        call,
+        &Arithmetic {
+            integers: i64::checked_add,
+            decimals: Decimal::checked_add,
+            floats: |one, other| one + other,
+        },
+    )
 }
 
 fn sub<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
-    calculate(call, &Arithmetic {
-        integers: i64::checked_sub,
-        decimals: Decimal::checked_sub,
-        floats: |one, other| one - other,
-    })
+    calculate(
+        call,
+        &Arithmetic {
+            integers: i64::checked_sub,
+            decimals: Decimal::checked_sub,
+            floats: |one, other| one - other,
+        },
+    )
 }
 
 fn mul<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
-    calculate(call, &Arithmetic {
-        integers: i64::checked_mul,
-        decimals: Decimal::checked_mul,
-        floats: |one, other| one * other,
-    })
+    calculate(
+        call,
+        &Arithmetic {
+            integers: i64::checked_mul,
+            decimals: Decimal::checked_mul,
+            floats: |one, other| one * other,
+        },
+    )
 }
 
 fn refuse_zero(call: &Call<'_>) -> Result<(), Fault> {
@@ -157,28 +166,40 @@ fn refuse_zero(call: &Call<'_>) -> Result<(), Fault> {
 fn div<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     call.numeric(0)?;
     refuse_zero(call)?;
-    calculate(call, &Arithmetic {
-        integers: i64::checked_div,
-        decimals: Decimal::checked_div,
-        floats: |one, other| one / other,
-    })
+    calculate(
+        call,
+        &Arithmetic {
+            integers: i64::checked_div,
+            decimals: Decimal::checked_div,
+            floats: |one, other| one / other,
+        },
+    )
 }
 
 fn modulo<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     call.numeric(0)?;
     refuse_zero(call)?;
-    calculate(call, &Arithmetic {
-        integers: |one, other| Some(one.checked_rem(other).unwrap_or(0)),
-        decimals: Decimal::checked_rem,
-        floats: |one, other| one % other,
-    })
+    calculate(
+        call,
+        &Arithmetic {
+            integers: |one, other| Some(one.checked_rem(other).unwrap_or(0)),
+            decimals: Decimal::checked_rem,
+            floats: |one, other| one % other,
+        },
+    )
 }
 
-fn extreme<'a>(call: &mut Call<'a>, is_further: fn(std::cmp::Ordering) -> bool) -> Result<Val<'a>, Fault> {
+fn extreme<'a>(
+    call: &mut Call<'a>,
+    is_further: fn(std::cmp::Ordering) -> bool,
+) -> Result<Val<'a>, Fault> {
     if call.arguments.len() == 1
         && let Some(items) = call.argument(0).as_array()
     {
-        let items: Vec<Val<'a>> = items.iter().map(|item| Val::Own(if item.is_number() { item.clone() } else { Value::Null })).collect();
+        let items: Vec<Val<'a>> = items
+            .iter()
+            .map(|item| Val::Own(if item.is_number() { item.clone() } else { Value::Null }))
+            .collect();
         call.budget().spend(items.len())?;
         if items.is_empty() {
             return Err(call.fault(0, "needs at least one number, and the array is empty"));
@@ -206,7 +227,8 @@ fn min<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 fn rand<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     let (from, to) = (call.integer(0)?, call.integer(1)?);
     if from > to {
-        return Err(call.fault(0, format!("needs its first number below the second, found {from} and {to}")));
+        return Err(call
+            .fault(0, format!("needs its first number below the second, found {from} and {to}")));
     }
     let width = to.abs_diff(from).max(1);
     let offset = call.names().random() % width;

@@ -1,7 +1,9 @@
 //! Numbers by a standard or a custom format, as a culture writes them.
 
-use super::number_reader::{Separators, separators};
+use std::fmt::Write as _;
+
 use super::logical::to_float;
+use super::number_reader::{Separators, separators};
 use crate::expression::{Call, Fault, Numeric, Val, number_text};
 use crate::limits::FORMAT_PRECISION;
 
@@ -35,11 +37,14 @@ pub(super) fn format_number<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
     let text = match standard(format) {
         Some((letter, precision)) => {
             if precision.is_some_and(|precision| precision > FORMAT_PRECISION) {
-                return Err(call.fault(1, format!("takes a precision of at most {FORMAT_PRECISION}")));
+                return Err(
+                    call.fault(1, format!("takes a precision of at most {FORMAT_PRECISION}"))
+                );
             }
             call.budget().build_text(precision.unwrap_or(0))?;
-            by_letter(number, letter, precision, &culture)
-                .ok_or_else(|| call.fault(1, format!("cannot write this number by the format '{format}'")))?
+            by_letter(number, letter, precision, &culture).ok_or_else(|| {
+                call.fault(1, format!("cannot write this number by the format '{format}'"))
+            })?
         }
         None => custom(to_float(number), format, culture.separators),
     };
@@ -59,11 +64,15 @@ fn find_culture(name: &str) -> Culture {
         (_, "en-gb") => Some(before("£", 2)),
         (_, "en-in") => Some(before("₹", 2)),
         (_, "en-ie") => Some(before("€", 2)),
-        (_, "en-us" | "en-ca" | "en-au" | "en-nz" | "es-mx" | "es-us") | ("en", _) => Some(before("$", 2)),
+        (_, "en-us" | "en-ca" | "en-au" | "en-nz" | "es-mx" | "es-us") | ("en", _) => {
+            Some(before("$", 2))
+        }
         (_, "de-ch") => Some(before("CHF ", 2)),
         (_, "pt-br") => Some(before("R$ ", 2)),
         ("nl", _) => Some(before("€ ", 2)),
-        ("de" | "fr" | "es" | "it" | "fi" | "el" | "pt" | "sk" | "sl" | "hr", _) => Some(after(" €", 2)),
+        ("de" | "fr" | "es" | "it" | "fi" | "el" | "pt" | "sk" | "sl" | "hr", _) => {
+            Some(after(" €", 2))
+        }
         ("ja", _) => Some(before("￥", 0)),
         ("zh", _) => Some(before("¥", 2)),
         ("ko", _) => Some(before("₩", 0)),
@@ -93,7 +102,12 @@ fn standard(format: &str) -> Option<(char, Option<usize>)> {
     is_standard.then(|| (letter, digits.parse().ok()))
 }
 
-fn by_letter(number: Numeric, letter: char, precision: Option<usize>, culture: &Culture) -> Option<String> {
+fn by_letter(
+    number: Numeric,
+    letter: char,
+    precision: Option<usize>,
+    culture: &Culture,
+) -> Option<String> {
     let float = to_float(number);
     let sign = if float < 0.0 { "-" } else { "" };
     let separators = culture.separators;
@@ -108,14 +122,24 @@ fn by_letter(number: Numeric, letter: char, precision: Option<usize>, culture: &
         ('C', _) => {
             let Currency { symbol, digits, is_after } = culture.currency;
             let amount = grouped(&fixed(number, precision.unwrap_or(digits)), separators);
-            Some(if is_after { format!("{sign}{amount}{symbol}") } else { format!("{sign}{symbol}{amount}") })
+            Some(if is_after {
+                format!("{sign}{amount}{symbol}")
+            } else {
+                format!("{sign}{symbol}{amount}")
+            })
         }
-        ('D', Numeric::Integer(integer)) => {
-            Some(format!("{sign}{:0>width$}", integer.unsigned_abs(), width = precision.unwrap_or(1)))
-        }
+        ('D', Numeric::Integer(integer)) => Some(format!(
+            "{sign}{:0>width$}",
+            integer.unsigned_abs(),
+            width = precision.unwrap_or(1)
+        )),
         ('X', Numeric::Integer(integer)) => {
             let width = precision.unwrap_or(1);
-            Some(if letter == 'X' { format!("{integer:0width$X}") } else { format!("{integer:0width$x}") })
+            Some(if letter == 'X' {
+                format!("{integer:0width$X}")
+            } else {
+                format!("{integer:0width$x}")
+            })
         }
         ('E', _) => Some(exponential(float, letter, precision.unwrap_or(6), separators)),
         ('R', Numeric::Float(_)) => Some(general(number, None, separators)),
@@ -147,7 +171,8 @@ fn fixed_float(float: f64, digits: usize) -> String {
 
 /// Rounds decimal digits, half away from zero.
 fn round(whole: &str, fraction: &str, digits: usize) -> String {
-    let mut kept: Vec<u8> = whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(digits)).collect();
+    let mut kept: Vec<u8> =
+        whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(digits)).collect();
     let goes_up = fraction.as_bytes().get(digits).is_some_and(|digit| *digit >= b'5');
     let mut carry = goes_up;
     for digit in kept.iter_mut().rev() {
@@ -204,7 +229,8 @@ fn general(number: Numeric, digits: Option<usize>, separators: Separators) -> St
             format!("{:.*e}", digits - 1, to_float(number)).parse().unwrap_or_default()
         }
     };
-    let text = serde_json::Number::from_f64(float).map_or_else(String::new, |number| number_text(&number));
+    let text =
+        serde_json::Number::from_f64(float).map_or_else(String::new, |number| number_text(&number));
     pointed(&text, separators)
 }
 
@@ -230,14 +256,19 @@ fn custom(number: f64, format: &str, separators: Separators) -> String {
     let sections = sections(format);
     let first = sections.first();
     let (section, signed) = match (number, sections.as_slice()) {
-        (number, [_, negative, ..]) if number < 0.0 && !negative.pieces.is_empty() => (Some(negative), false),
-        (number, [_, _, zero, ..]) if number == 0.0 => (Some(zero), false),
+        (number, [_, negative, ..]) if number < 0.0 && !negative.pieces.is_empty() => {
+            (Some(negative), false)
+        }
+        (0.0, [_, _, zero, ..]) => (Some(zero), false),
         _ => (first, number < 0.0),
     };
     let Some(section) = section else { return String::new() };
     let text = section.write(number.abs(), separators);
     let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
-    if is_zero && number != 0.0 && let Some(zero) = sections.get(2) {
+    if is_zero
+        && number != 0.0
+        && let Some(zero) = sections.get(2)
+    {
         return zero.write(0.0, separators);
     }
     if signed && !is_zero { format!("-{text}") } else { text }
@@ -275,7 +306,8 @@ fn sections(format: &str) -> Vec<Section> {
             }
             '.' => {}
             ',' => {
-                let after_digit = section.pieces.iter().any(|piece| matches!(piece, Piece::Zero | Piece::Digit));
+                let after_digit =
+                    section.pieces.iter().any(|piece| matches!(piece, Piece::Zero | Piece::Digit));
                 commas += i32::from(after_digit && !seen_point);
             }
             '%' | '‰' => {
@@ -310,9 +342,14 @@ fn sections(format: &str) -> Vec<Section> {
 
 impl Section {
     fn write(&self, number: f64, separators: Separators) -> String {
-        let point = self.pieces.iter().position(|piece| *piece == Piece::Point).unwrap_or(self.pieces.len());
+        let point = self
+            .pieces
+            .iter()
+            .position(|piece| *piece == Piece::Point)
+            .unwrap_or(self.pieces.len());
         let is_digit = |piece: &&Piece| matches!(piece, Piece::Zero | Piece::Digit);
-        let (whole_pieces, fraction_pieces) = self.pieces.split_at_checked(point).unwrap_or((&self.pieces, &[]));
+        let (whole_pieces, fraction_pieces) =
+            self.pieces.split_at_checked(point).unwrap_or((&self.pieces, &[]));
         let whole_count = whole_pieces.iter().filter(is_digit).count();
         let fraction_count = fraction_pieces.iter().filter(is_digit).count();
 
@@ -333,12 +370,24 @@ impl Section {
         let whole = whole.trim_start_matches('0');
 
         let mut text = String::new();
-        write_whole(&mut text, whole_pieces, whole, whole_count, self.is_grouped.then_some(separators.group));
+        write_whole(
+            &mut text,
+            whole_pieces,
+            whole,
+            whole_count,
+            self.is_grouped.then_some(separators.group),
+        );
         write_fraction(&mut text, fraction_pieces, fraction, separators.decimal);
         if let Some((letter, plus, width)) = self.exponent {
-            let sign = if shown_exponent < 0 { "-" } else if plus { "+" } else { "" };
-            text.push(letter);
-            text.push_str(&format!("{sign}{:0width$}", shown_exponent.abs()));
+            let sign = if shown_exponent < 0 {
+                "-"
+            } else if plus {
+                "+"
+            } else {
+                ""
+            };
+            // Writing to a String cannot fail.
+            let _infallible = write!(text, "{letter}{sign}{:0width$}", shown_exponent.abs());
         }
         text
     }
@@ -353,11 +402,19 @@ fn place_point(digits: &str, exponent: i32) -> (String, String) {
     let count = usize::try_from(exponent).unwrap_or_default() + 1;
     match digits.split_at_checked(count) {
         Some((whole, fraction)) => (whole.to_owned(), fraction.to_owned()),
-        None => (format!("{digits}{}", "0".repeat((count - digits.len()).min(2_000))), String::new()),
+        None => {
+            (format!("{digits}{}", "0".repeat((count - digits.len()).min(2_000))), String::new())
+        }
     }
 }
 
-fn write_whole(text: &mut String, pieces: &[Piece], whole: &str, count: usize, group: Option<char>) {
+fn write_whole(
+    text: &mut String,
+    pieces: &[Piece],
+    whole: &str,
+    count: usize,
+    group: Option<char>,
+) {
     // Digits beyond the format's places stand before its first one.
     let first_zero = pieces
         .iter()
@@ -365,13 +422,17 @@ fn write_whole(text: &mut String, pieces: &[Piece], whole: &str, count: usize, g
         .position(|piece| *piece == Piece::Zero)
         .unwrap_or(count);
     let shown = whole.len().max(count - first_zero);
-    let digits: Vec<char> = "0".repeat(shown.saturating_sub(whole.len())).chars().chain(whole.chars()).collect();
+    let digits: Vec<char> =
+        "0".repeat(shown.saturating_sub(whole.len())).chars().chain(whole.chars()).collect();
     let mut next = 0;
     let mut put = |text: &mut String, until: usize| {
         while next < until {
             let left = digits.len() - next;
             if let Some(digit) = digits.get(next) {
-                if let Some(group) = group && next > 0 && left.is_multiple_of(3) {
+                if let Some(group) = group
+                    && next > 0
+                    && left.is_multiple_of(3)
+                {
                     text.push(group);
                 }
                 text.push(*digit);

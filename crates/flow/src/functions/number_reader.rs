@@ -20,9 +20,11 @@ pub(super) fn separators(culture: &str) -> Separators {
         (_, "es-mx" | "es-us") => ('.', ','),
         (_, "en-za") => (',', '\u{a0}'),
         (_, "pt-pt") => (',', '\u{a0}'),
-        ("de" | "es" | "it" | "nl" | "da" | "is" | "pt" | "tr" | "id" | "el" | "ro" | "hr" | "sl", _) => {
-            (',', '.')
-        }
+        (
+            "de" | "es" | "it" | "nl" | "da" | "is" | "pt" | "tr" | "id" | "el" | "ro" | "hr"
+            | "sl",
+            _,
+        ) => (',', '.'),
         ("fr", _) => (',', '\u{202f}'),
         ("sv" | "nb" | "nn" | "no" | "fi" | "pl" | "cs" | "sk" | "ru" | "uk" | "hu" | "bg", _) => {
             (',', '\u{a0}')
@@ -88,7 +90,10 @@ pub(super) fn plain(text: &str, separators: Separators) -> Option<String> {
     }
     if let Some(exponent) = exponent {
         let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-        if unsigned.is_empty() || unsigned.len() > 4 || !unsigned.chars().all(|c| c.is_ascii_digit()) {
+        if unsigned.is_empty()
+            || unsigned.len() > 4
+            || !unsigned.chars().all(|c| c.is_ascii_digit())
+        {
             return None;
         }
         plain.push('e');

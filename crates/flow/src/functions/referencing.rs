@@ -169,7 +169,8 @@ fn outputs<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 }
 
 fn body_of_action<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
-    let body = named(call)?.outputs.and_then(Value::as_object).and_then(|all| property(all, "body"));
+    let body =
+        named(call)?.outputs.and_then(Value::as_object).and_then(|all| property(all, "body"));
     Ok(body.map_or(Val::null(), Val::Ref))
 }
 
@@ -197,7 +198,9 @@ fn parameters<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
         Some(value) => Ok(Val::Ref(value)),
         None => Err(call.fault(
             0,
-            format!("finds no parameter '{name}' in parameters.json, nor a default in the definition"),
+            format!(
+                "finds no parameter '{name}' in parameters.json, nor a default in the definition"
+            ),
         )),
     }
 }

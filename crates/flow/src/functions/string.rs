@@ -292,7 +292,10 @@ fn substring<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
         .ok()
         .filter(|start| *start < count || (*start == count && call.has(2)))
         .ok_or_else(|| {
-            call.fault(1, format!("begins within the text, which has {count} characters, not at {start}"))
+            call.fault(
+                1,
+                format!("begins within the text, which has {count} characters, not at {start}"),
+            )
         })?;
     let length = if call.has(2) {
         let length = call.integer(2)?;

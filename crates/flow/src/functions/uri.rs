@@ -53,7 +53,9 @@ fn scheme<'a>(call: &mut Call<'a>) -> Result<Val<'a>, Fault> {
 fn read<'c>(call: &'c Call<'_>) -> Result<Uri<'c>, Fault> {
     let text = call.string(0)?;
     call.budget().build_text(text.len())?;
-    split(text).ok_or_else(|| call.fault(0, "needs a well-formed absolute URI, such as https://example.com/path"))
+    split(text).ok_or_else(|| {
+        call.fault(0, "needs a well-formed absolute URI, such as https://example.com/path")
+    })
 }
 
 fn split(text: &str) -> Option<Uri<'_>> {

@@ -1,8 +1,8 @@
 //! What expressions refer to: functions, actions, variables.
 
+use super::Action;
 use super::operation::Operation;
 use super::reader::Reader;
-use super::Action;
 use crate::expression::{Callee, Expr, ExprKind, Fault, Source};
 use crate::functions;
 use crate::limits::PROBLEMS;
@@ -47,7 +47,8 @@ fn check(source: &Source, expression: &Expr, reader: &mut Reader<'_>) -> bool {
             Fault::template(format!("there is no function '{unknown}'{hint}")).at(*name)
         }
         Callee::Later(later) => {
-            let fault = Fault::template(format!("the function '{}' is not available here yet", later.name));
+            let fault =
+                Fault::template(format!("the function '{}' is not available here yet", later.name));
             reader.unsupported(&source.pointer, fault.at(*name).drawn(&source.text));
             return true;
         }
@@ -86,13 +87,12 @@ fn check(source: &Source, expression: &Expr, reader: &mut Reader<'_>) -> bool {
 
 /// Notes which actions' inputs and outputs the call may ask for.
 fn collect(expression: &Expr, reader: &Reader<'_>, wanted: &mut Wanted) {
-    let ExprKind::Call { callee: Callee::Function(function), arguments, .. } = &expression.kind else {
+    let ExprKind::Call { callee: Callee::Function(function), arguments, .. } = &expression.kind
+    else {
         return;
     };
-    let referred = arguments
-        .first()
-        .and_then(Expr::literal_text)
-        .and_then(|name| reader.layout().find(name));
+    let referred =
+        arguments.first().and_then(Expr::literal_text).and_then(|name| reader.layout().find(name));
     match (function.name, referred) {
         ("actionBody" | "actionOutputs" | "body" | "outputs", Some(index)) => {
             wanted.outputs.push(index);

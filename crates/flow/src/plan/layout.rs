@@ -35,7 +35,11 @@ struct Inside {
 }
 
 impl<'d> Layout<'d> {
-    pub(super) fn of(actions: Option<&'d Value>, pointer: &str, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn of(
+        actions: Option<&'d Value>,
+        pointer: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let mut layout = Self::default();
         layout.root = layout.block(actions, pointer, Inside::default(), problems);
         layout
@@ -55,7 +59,8 @@ impl<'d> Layout<'d> {
     ) -> Vec<usize> {
         let Some(actions) = actions else { return Vec::new() };
         let Value::Object(actions) = actions else {
-            problems.push(Problem::new(pointer, "actions have to be an object, one property for each"));
+            problems
+                .push(Problem::new(pointer, "actions have to be an object, one property for each"));
             return Vec::new();
         };
         actions
@@ -85,7 +90,9 @@ impl<'d> Layout<'d> {
         if self.find(name).is_some() {
             problems.push(Problem::new(
                 pointer,
-                format!("there is another action named '{name}'; names have to differ by more than case"),
+                format!(
+                    "there is another action named '{name}'; names have to differ by more than case"
+                ),
             ));
             return None;
         }
@@ -124,7 +131,8 @@ impl<'d> Layout<'d> {
         if type_name.eq_ignore_ascii_case("Switch") {
             if let Some(Value::Object(cases)) = body.get("cases") {
                 for (name, case) in cases {
-                    let pointer = format!("{}/actions", pointer_step(&format!("{pointer}/cases"), name));
+                    let pointer =
+                        format!("{}/actions", pointer_step(&format!("{pointer}/cases"), name));
                     blocks.push(self.block(case.get("actions"), &pointer, inside, problems));
                 }
             }

@@ -11,23 +11,53 @@ use crate::expression::{Expr, Source, Template, pointer_step};
 #[derive(Debug)]
 pub(crate) enum Operation {
     Compose(Template),
-    Response { status: Template, headers: Template, body: Option<Template> },
-    ParseJson { content: Template, schema: Option<Schema> },
+    Response {
+        status: Template,
+        headers: Template,
+        body: Option<Template>,
+    },
+    ParseJson {
+        content: Template,
+        schema: Option<Schema>,
+    },
     If(Condition),
     /// The cases belong to the blocks in order; the last block is the default's.
-    Switch { on: Template, cases: Vec<Value> },
+    Switch {
+        on: Template,
+        cases: Vec<Value>,
+    },
     Scope,
     /// Variables by their index, with what they begin as.
     Initialize(Vec<(usize, Option<Template>)>),
-    Set { variable: usize, value: Template },
+    Set {
+        variable: usize,
+        value: Template,
+    },
     /// Adds the value, or takes it away.
-    Increment { variable: usize, value: Template, is_decrement: bool },
-    AppendToArray { variable: usize, value: Template },
-    AppendToString { variable: usize, value: Template },
+    Increment {
+        variable: usize,
+        value: Template,
+        is_decrement: bool,
+    },
+    AppendToArray {
+        variable: usize,
+        value: Template,
+    },
+    AppendToString {
+        variable: usize,
+        value: Template,
+    },
     Wait(WaitFor),
-    Terminate { status: TerminateStatus, code: Template, message: Template },
+    Terminate {
+        status: TerminateStatus,
+        code: Template,
+        message: Template,
+    },
     /// Well-formed, and not to be run here.
-    Unsupported { type_name: String, templates: Vec<Template> },
+    Unsupported {
+        type_name: String,
+        templates: Vec<Template>,
+    },
 }
 
 #[derive(Debug)]
@@ -167,7 +197,8 @@ impl Operation {
             reader.problem(&laid.pointer, "a Response cannot stand in an action that repeats");
         }
         if laid.body.get("limit").is_some_and(|limit| limit.get("timeout").is_some()) {
-            reader.problem(&format!("{}/limit/timeout", laid.pointer), "a Response takes no timeout");
+            reader
+                .problem(&format!("{}/limit/timeout", laid.pointer), "a Response takes no timeout");
         }
         let (inputs, pointer) = reader.inputs(laid);
         let status = match inputs.get("statusCode") {
@@ -220,7 +251,10 @@ impl Operation {
                             cases.push(value.clone());
                         }
                         _ => {
-                            reader.problem(&pointer, "a case needs a \"case\", a string or an integer");
+                            reader.problem(
+                                &pointer,
+                                "a case needs a \"case\", a string or an integer",
+                            );
                             cases.push(Value::Null);
                         }
                     }
@@ -259,7 +293,11 @@ impl Operation {
     }
 
     /// Reads the variable and the value of an action that changes a variable.
-    fn update(laid: &Laid<'_>, reader: &mut Reader<'_>, default: Option<Value>) -> (usize, Template) {
+    fn update(
+        laid: &Laid<'_>,
+        reader: &mut Reader<'_>,
+        default: Option<Value>,
+    ) -> (usize, Template) {
         reader.refuse_secure_data(laid, &["inputs", "outputs"]);
         let (inputs, pointer) = reader.inputs(laid);
         let variable = match inputs.get("name").and_then(Value::as_str) {
@@ -285,7 +323,11 @@ impl Operation {
     fn wait(laid: &Laid<'_>, reader: &mut Reader<'_>) -> WaitFor {
         let (inputs, pointer) = reader.inputs(laid);
         if let Some(Value::Object(until)) = inputs.get("until") {
-            return WaitFor::Until(reader.required(until, &format!("{pointer}/until"), "timestamp"));
+            return WaitFor::Until(reader.required(
+                until,
+                &format!("{pointer}/until"),
+                "timestamp",
+            ));
         }
         let Some(Value::Object(interval)) = inputs.get("interval") else {
             reader.problem(
@@ -350,7 +392,10 @@ impl Operation {
             Self::If(condition) => condition.visit(visit),
             Self::Scope => {}
             Self::Initialize(variables) => {
-                variables.iter().filter_map(|(_, value)| value.as_ref()).for_each(|value| value.visit(visit));
+                variables
+                    .iter()
+                    .filter_map(|(_, value)| value.as_ref())
+                    .for_each(|value| value.visit(visit));
             }
             Self::Wait(WaitFor::Interval { count, unit }) => {
                 count.visit(visit);

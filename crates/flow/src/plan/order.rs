@@ -62,7 +62,8 @@ fn find_circle<'r>(
     let mut path: Vec<usize> = vec![*left.first()?];
     loop {
         let last = *path.last()?;
-        let next = before(last).iter().map(|after| after.action).find(|next| left.contains(next))?;
+        let next =
+            before(last).iter().map(|after| after.action).find(|next| left.contains(next))?;
         if let Some(start) = path.iter().position(|&index| index == next) {
             path.push(next);
             return path.get(start..).map(<[usize]>::to_vec);

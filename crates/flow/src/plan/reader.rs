@@ -38,7 +38,9 @@ pub(super) fn read(document: &Value) -> Result<Workflow, Vec<Problem>> {
     };
     let (definition, pointer) = match whole.get("definition") {
         Some(Value::Object(definition)) => (definition, "/definition"),
-        Some(_) => return Err(vec![Problem::new("/definition", "the definition has to be an object")]),
+        Some(_) => {
+            return Err(vec![Problem::new("/definition", "the definition has to be an object")]);
+        }
         // Templates and exports hold the bare definition.
         None if whole.contains_key("triggers") && whole.contains_key("actions") => (whole, ""),
         None => return Err(vec![Problem::new("", "the document has no \"definition\"")]),
@@ -46,7 +48,8 @@ pub(super) fn read(document: &Value) -> Result<Workflow, Vec<Problem>> {
 
     let mut problems = Vec::new();
     let kind = read_kind(whole.get("kind"), &mut problems);
-    let layout = Layout::of(definition.get("actions"), &format!("{pointer}/actions"), &mut problems);
+    let layout =
+        Layout::of(definition.get("actions"), &format!("{pointer}/actions"), &mut problems);
     let mut reader = Reader {
         problems,
         unsupported: Vec::new(),
@@ -163,7 +166,12 @@ impl<'l> Reader<'l> {
         }
     }
 
-    pub(super) fn required(&mut self, of: &Map<String, Value>, pointer: &str, name: &str) -> Template {
+    pub(super) fn required(
+        &mut self,
+        of: &Map<String, Value>,
+        pointer: &str,
+        name: &str,
+    ) -> Template {
         match of.get(name) {
             Some(value) => self.parse(value, &pointer_step(pointer, name)),
             None => {
@@ -196,7 +204,10 @@ impl<'l> Reader<'l> {
         match Schema::compile(schema) {
             Ok(schema) => Some(schema),
             Err((place, message)) => {
-                self.problem(&format!("{pointer}{place}"), format!("this is no JSON schema: {message}"));
+                self.problem(
+                    &format!("{pointer}{place}"),
+                    format!("this is no JSON schema: {message}"),
+                );
                 None
             }
         }
@@ -208,8 +219,13 @@ impl<'l> Reader<'l> {
         pointer: &str,
         layout: &Layout<'_>,
     ) -> (Trigger, Option<Schema>) {
-        let mut trigger =
-            Trigger { name: String::new(), type_name: String::new(), kind: None, description: None, schema: None };
+        let mut trigger = Trigger {
+            name: String::new(),
+            type_name: String::new(),
+            kind: None,
+            description: None,
+            schema: None,
+        };
         let pointer = format!("{pointer}/triggers");
         let Some(Value::Object(triggers)) = definition.get("triggers") else {
             self.problem(&pointer, "the definition needs \"triggers\", an object with one trigger");
@@ -217,7 +233,10 @@ impl<'l> Reader<'l> {
         };
         let mut each = triggers.iter();
         let (Some((name, body)), None) = (each.next(), each.next()) else {
-            self.problem(&pointer, format!("a workflow has one trigger, and this one has {}", triggers.len()));
+            self.problem(
+                &pointer,
+                format!("a workflow has one trigger, and this one has {}", triggers.len()),
+            );
             return (trigger, None);
         };
         let pointer = pointer_step(&pointer, name);
@@ -230,7 +249,8 @@ impl<'l> Reader<'l> {
             None => self.problem(&pointer, "a trigger needs a \"type\", such as \"Request\""),
         }
         if !trigger.is_request() {
-            let message = format!("triggers of type '{}' cannot start a workflow here", trigger.type_name);
+            let message =
+                format!("triggers of type '{}' cannot start a workflow here", trigger.type_name);
             self.unsupported(&format!("{pointer}/type"), message);
             return (trigger, None);
         }
@@ -312,7 +332,12 @@ impl<'l> Reader<'l> {
         self.problem(pointer, format!("no InitializeVariable makes a variable named '{name}'"));
     }
 
-    pub(super) fn expect_variable_type(&mut self, laid: &Laid<'_>, index: usize, types: &[VariableType]) {
+    pub(super) fn expect_variable_type(
+        &mut self,
+        laid: &Laid<'_>,
+        index: usize,
+        types: &[VariableType],
+    ) {
         let Some(variable) = self.variables.get(index) else { return };
         if types.contains(&variable.type_of) {
             return;
@@ -328,8 +353,14 @@ impl<'l> Reader<'l> {
     }
 
     /// Refuses a constant that its variable cannot hold.
-    pub(super) fn expect_constant_fits(&mut self, index: usize, value: Option<&Template>, pointer: &str) {
-        if let (Some(variable), Some(Template::Constant(value))) = (self.variables.get(index), value)
+    pub(super) fn expect_constant_fits(
+        &mut self,
+        index: usize,
+        value: Option<&Template>,
+        pointer: &str,
+    ) {
+        if let (Some(variable), Some(Template::Constant(value))) =
+            (self.variables.get(index), value)
             && !variable.type_of.holds(value)
         {
             let message = format!(
@@ -342,11 +373,19 @@ impl<'l> Reader<'l> {
         }
     }
 
-    pub(super) fn refuse_self_reference(&mut self, laid: &Laid<'_>, index: usize, value: &Template) {
-        let Some(name) = self.variables.get(index).map(|variable| variable.name.clone()) else { return };
+    pub(super) fn refuse_self_reference(
+        &mut self,
+        laid: &Laid<'_>,
+        index: usize,
+        value: &Template,
+    ) {
+        let Some(name) = self.variables.get(index).map(|variable| variable.name.clone()) else {
+            return;
+        };
         let mut refers = false;
         value.visit(&mut |_, expression| {
-            if let ExprKind::Call { callee: Callee::Function(function), arguments, .. } = &expression.kind
+            if let ExprKind::Call { callee: Callee::Function(function), arguments, .. } =
+                &expression.kind
                 && function.name == "variables"
                 && let Some(other) = arguments.first().and_then(|argument| argument.literal_text())
             {
@@ -356,7 +395,9 @@ impl<'l> Reader<'l> {
         if refers {
             self.problem(
                 &format!("{}/inputs/value", laid.pointer),
-                format!("the new value of '{name}' refers to '{name}' itself: put it through a Compose"),
+                format!(
+                    "the new value of '{name}' refers to '{name}' itself: put it through a Compose"
+                ),
             );
         }
     }
@@ -367,9 +408,10 @@ impl<'l> Reader<'l> {
             .get("runtimeConfiguration")
             .and_then(|configuration| configuration.pointer("/secureData/properties"))
             .and_then(Value::as_array);
-        let found = properties.into_iter().flatten().filter_map(Value::as_str).find(|property| {
-            refused.iter().any(|refused| property.eq_ignore_ascii_case(refused))
-        });
+        let found =
+            properties.into_iter().flatten().filter_map(Value::as_str).find(|property| {
+                refused.iter().any(|refused| property.eq_ignore_ascii_case(refused))
+            });
         if let Some(found) = found {
             self.problem(
                 &format!("{}/runtimeConfiguration/secureData/properties", laid.pointer),
@@ -433,7 +475,10 @@ impl<'l> Reader<'l> {
             }
         }
         if read.is_empty() {
-            self.problem(pointer, "at least one status to run after is needed, such as [\"Succeeded\"]");
+            self.problem(
+                pointer,
+                "at least one status to run after is needed, such as [\"Succeeded\"]",
+            );
         }
         read
     }

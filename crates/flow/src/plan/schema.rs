@@ -20,8 +20,10 @@ struct NoRetrieval;
 
 impl Retrieve for NoRetrieval {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn StdError + Send + Sync>> {
-        Err(format!("'{uri}' lies outside the schema, and nothing is fetched: put it under \"$defs\"")
-            .into())
+        Err(format!(
+            "'{uri}' lies outside the schema, and nothing is fetched: put it under \"$defs\""
+        )
+        .into())
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use crate::evaluation::evaluate_with;
-use crate::expression::{ActionNames, Budget, Names, Template, depth_exceeds, pointer_step, same_name};
+use crate::expression::{
+    ActionNames, Budget, Names, Template, depth_exceeds, pointer_step, same_name,
+};
 use crate::limits::VALUE_DEPTH;
 use crate::problem::Problem;
 
@@ -80,7 +82,9 @@ impl Host {
 fn find_setting<'s>(settings: &'s BTreeMap<String, String>, name: &str) -> Option<&'s str> {
     let exact = settings.get(name);
     exact
-        .or_else(|| settings.iter().find(|(other, _)| same_name(other, name)).map(|(_, value)| value))
+        .or_else(|| {
+            settings.iter().find(|(other, _)| same_name(other, name)).map(|(_, value)| value)
+        })
         .map(String::as_str)
 }
 

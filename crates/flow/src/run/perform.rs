@@ -30,7 +30,7 @@ enum Begun {
 
 impl Run {
     /// Evaluates the parameters' defaults that the host has no value for.
-    pub(super) fn prepare(&mut self, _now: SystemTime) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
         if let Some(refused) = self.refused.take() {
             return Err(refused);
         }
@@ -189,7 +189,8 @@ impl Run {
             match self.status(index) {
                 Some(Status::Failed | Status::TimedOut) => return Status::Failed,
                 Some(Status::Skipped) => {
-                    let before = workflow.actions.get(index).map(|action| action.run_after.as_slice());
+                    let before =
+                        workflow.actions.get(index).map(|action| action.run_after.as_slice());
                     for after in before.unwrap_or_default() {
                         if !seen.contains(&after.action) {
                             seen.push(after.action);
@@ -268,13 +269,13 @@ impl Run {
             Operation::Set { variable, value } => {
                 let value = view.evaluate(value)?;
                 self.set_variable(*variable, value)?;
-                Ok(Begun::Done(self.variable_outputs(*variable, action, index)?))
+                Ok(Begun::Done(self.variable_outputs(*variable, action)?))
             }
             Operation::Increment { variable, value, is_decrement } => {
                 let by = view.evaluate(value)?;
                 let sum = increment(self.variables.get(*variable), &by, *is_decrement)?;
                 self.set_variable(*variable, sum)?;
-                Ok(Begun::Done(self.variable_outputs(*variable, action, index)?))
+                Ok(Begun::Done(self.variable_outputs(*variable, action)?))
             }
             Operation::AppendToArray { variable, value } => {
                 let value = view.evaluate(value)?;
@@ -346,12 +347,7 @@ impl Run {
     }
 
     /// Returns `{"body": {"name", "value"}}` of a variable, if any expression may ask for it.
-    fn variable_outputs(
-        &self,
-        variable: usize,
-        action: &Action,
-        _index: usize,
-    ) -> Result<Option<Value>, Failure> {
+    fn variable_outputs(&self, variable: usize, action: &Action) -> Result<Option<Value>, Failure> {
         if !action.outputs_wanted {
             return Ok(None);
         }
@@ -388,7 +384,9 @@ fn respond(
         .and_then(|status| u16::try_from(status).ok())
         .filter(|status| (100..600).contains(status))
         .ok_or_else(|| {
-            Failure::bad_request("the statusCode of a Response has to be an integer from 100 to 599")
+            Failure::bad_request(
+                "the statusCode of a Response has to be an integer from 100 to 599",
+            )
         })?;
     let headers = match view.evaluate(headers)? {
         Value::Object(headers) => headers

@@ -68,5 +68,12 @@ fn add_months(from: OffsetDateTime, count: u64) -> Option<OffsetDateTime> {
     let year = from.year().checked_add(i32::try_from(months / 12).ok()?)?;
     let month = Month::try_from(u8::try_from(months % 12).ok()? + 1).ok()?;
     let day = from.day().min(month.length(year));
-    from.replace_day(1).ok()?.replace_year(year).ok()?.replace_month(month).ok()?.replace_day(day).ok()
+    from.replace_day(1)
+        .ok()?
+        .replace_year(year)
+        .ok()?
+        .replace_month(month)
+        .ok()?
+        .replace_day(day)
+        .ok()
 }

@@ -77,10 +77,16 @@ fn expressions_have_the_reference_engines_values() {
     }
     let mut total = [0; 3];
     for (group, counts) in &groups {
-        report(&format!("{group:28} {:4} passed {:4} not yet {:4} failed", counts[0], counts[1], counts[2]));
+        report(&format!(
+            "{group:28} {:4} passed {:4} not yet {:4} failed",
+            counts[0], counts[1], counts[2]
+        ));
         total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
-    report(&format!("{:28} {:4} passed {:4} not yet {:4} failed", "all", total[0], total[1], total[2]));
+    report(&format!(
+        "{:28} {:4} passed {:4} not yet {:4} failed",
+        "all", total[0], total[1], total[2]
+    ));
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
 }
 

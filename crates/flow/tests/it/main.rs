@@ -1,4 +1,6 @@
 //! Tests of the crate through its public face.
 
+mod bounds;
+mod cases;
 mod corpus;
 mod runs;
