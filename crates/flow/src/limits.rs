@@ -29,6 +29,10 @@ pub(crate) const RANGE_COUNT: i64 = 100_000;
 /// Most digits after the point, or of padding, that a number format may ask for.
 pub(crate) const FORMAT_PRECISION: usize = 1_000;
 
+/// Actions that a workflow may have, at all levels together. The reference engine takes 500; sorting
+/// them costs the square of it.
+pub(crate) const ACTIONS: usize = 2_000;
+
 /// Problems reported of one document or one set of arguments; more help nobody.
 pub(crate) const PROBLEMS: usize = 100;
 

@@ -3,6 +3,7 @@
 mod failure;
 mod host;
 mod perform;
+mod variables;
 mod view;
 mod wait;
 

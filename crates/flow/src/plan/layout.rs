@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::expression::pointer_step;
+use crate::limits::ACTIONS;
 use crate::problem::Problem;
 
 /// An action as it stands in the definition.
@@ -26,6 +27,7 @@ pub(super) struct Layout<'d> {
     pub(super) actions: Vec<Laid<'d>>,
     pub(super) root: Vec<usize>,
     pub(super) by_name: BTreeMap<String, usize>,
+    is_full: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,6 +99,15 @@ impl<'d> Layout<'d> {
             return None;
         }
         let index = self.actions.len();
+        if index >= ACTIONS {
+            if !self.is_full {
+                self.is_full = true;
+                let message =
+                    format!("a workflow may have {ACTIONS} actions, and this is one more");
+                problems.push(Problem::new(pointer, message));
+            }
+            return None;
+        }
         self.by_name.insert(name.to_lowercase(), index);
         let repeats = ["foreach", "until"].iter().any(|kind| type_name.eq_ignore_ascii_case(kind));
         self.actions.push(Laid {

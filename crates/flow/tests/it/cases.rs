@@ -117,7 +117,8 @@ fn errors_draw_where_they_stand() {
     for line in text.lines().filter(|line| !line.is_empty()) {
         let expression: Value = serde_json::from_str(line).expect("JSON");
         let message = evaluate(&expression).expect_err(line);
-        made.push_str(&format!("{message}\n\n"));
+        made.push_str(&message);
+        made.push_str("\n\n");
     }
     compare(&folder().join("drawings.snap"), &made);
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 use std::{env, fs};
 
-use flow::{Context, Evaluation, Workflow};
+use flow::{Context, Effect, Evaluation, Event, Host, Run, Workflow};
 use serde_json::{Map, Value};
 
 #[expect(clippy::disallowed_methods, reason = "a test may be pointed at more cases")]
@@ -136,4 +138,17 @@ fn public_workflows_are_plans_unless_they_are_meant_to_be_refused() {
     }
     report(&format!("{plans} plans, {partly} of them with something that cannot be run here"));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn recorded_conditions_answer_as_the_reference_host_did() {
+    let Some(folder) = folder() else { return };
+    for name in ["conditionNestedWithoutArray", "conditionCaseInsensitiveFunction"] {
+        let document = read(folder.join("traces").join(name).join("workflow.json"));
+        let plan = Arc::new(Workflow::parse(&document).expect("a plan"));
+        let run = Run::new(plan, Arc::new(Host::default()), "run".to_owned(), Value::Null);
+        let (_, effects) = run.step(Event::Start, SystemTime::UNIX_EPOCH);
+        let Some(Effect::Respond(response)) = effects.first() else { panic!("{effects:?}") };
+        assert_eq!((response.status, &response.body), (200, &Some(Value::from("yippee"))));
+    }
 }
