@@ -44,9 +44,13 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Writes a duration the way [`parse`] reads it, in at most two units.
+/// Writes a duration the way [`parse`] reads it, in at most two units, without milliseconds from a
+/// second on.
 pub(crate) fn display(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if rest >= 1_000 {
+        rest -= rest % 1_000;
+    }
     let mut parts = Vec::new();
     for (name, ms) in UNITS.iter().rev().filter(|(name, _)| *name != "w") {
         if rest >= *ms && parts.len() < 2 {
@@ -98,6 +102,7 @@ mod tests {
             (999, "999ms"),
             (86_399_999, "23h59m"),
             (86_400_000, "1d"),
+            (86_400_004, "1d"),
             (604_800_000, "7d"),
         ] {
             assert_eq!(display(Duration::from_millis(ms)), text);

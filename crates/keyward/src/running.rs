@@ -112,12 +112,13 @@ fn leave_note(data_dir: &DataDir, environment: &Environment) -> Option<PathBuf> 
     Some(path)
 }
 
-/// XDG's folder for what lasts as long as the login, or else for what a program remembers.
+/// XDG's folder for what a program remembers, which is the same for every login of a user, or else
+/// the one that lasts as long as a login.
 fn notes_folder(environment: &Environment) -> Option<PathBuf> {
     let absolute = |name: &str| environment.path(name).filter(|path: &PathBuf| path.is_absolute());
-    absolute("XDG_RUNTIME_DIR")
-        .or_else(|| absolute("XDG_STATE_HOME"))
+    absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local").join("state")))
+        .or_else(|| absolute("XDG_RUNTIME_DIR"))
         .map(|base| base.join("keyward").join("served"))
 }
 

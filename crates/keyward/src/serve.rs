@@ -106,18 +106,24 @@ fn tell_ready(
         "Serving {} on {}, managed on {}",
         ready.app, ready.listen, ready.manage_listen
     );
-    if arguments.json {
+    let told = if arguments.json {
         for line in &loaded.left_out {
             warn!("Left out: {line}");
         }
-        return output::print_json_line(ready);
-    }
-    output::print(&ready.text(&arguments.dir, loaded, made_master_key, program))
+        output::print_json_line(ready)
+    } else {
+        output::print(&ready.text(&arguments.dir, loaded, made_master_key, program))
+    };
+    // Whoever started this may read no more than the log.
+    told.or_else(|error| if error.is_broken_pipe() { Ok(()) } else { Err(error) })
 }
 
 fn watch(dir: &Path) -> Option<Watch> {
-    let root = std::fs::canonicalize(dir).ok()?;
-    Watch::new(&root)
+    // One that is not there is told of when it is read.
+    if !dir.is_dir() {
+        return None;
+    }
+    Watch::new(dir)
         .inspect_err(|error| {
             warn!("Cannot notice changes of {}: {error}. SIGHUP reads it again", dir.display());
         })

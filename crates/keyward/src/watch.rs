@@ -14,8 +14,10 @@ use crate::{data_dir, limits};
 /// Tells when files of an app may have changed.
 ///
 /// It watches the app folder and the folders in it whose `workflow.json` could be a workflow, not
-/// what lies deeper, and so never the data folder, which changes with every request.
+/// what lies deeper, and so never the data folder, which changes with every request. It also
+/// watches for another folder in the place of the app folder, as a link that is switched brings it.
 pub(crate) struct Watch {
+    dir: PathBuf,
     root: PathBuf,
     watcher: RecommendedWatcher,
     changed: Arc<Changed>,
@@ -24,20 +26,28 @@ pub(crate) struct Watch {
 #[derive(Default)]
 struct Changed {
     wake: Notify,
-    /// Whether folders may have come or gone.
+    /// Whether folders may have come or gone in the app folder.
     folders: AtomicBool,
+    /// Whether another folder may stand in the place of the app folder.
+    replaced: AtomicBool,
 }
 
 impl Watch {
-    /// Watches `root`, an absolute path without links.
-    pub(crate) fn new(root: &Path) -> notify::Result<Self> {
+    /// Watches an app folder.
+    pub(crate) fn new(dir: &Path) -> notify::Result<Self> {
+        let root = dir.canonicalize()?;
+        let place = place_of(dir);
         let changed = Arc::new(Changed::default());
         let watcher = {
-            let (root, changed) = (root.to_owned(), Arc::clone(&changed));
-            notify::recommended_watcher(move |event| changed.note(&root, event))?
+            let (root, place, changed) = (root.clone(), place.clone(), Arc::clone(&changed));
+            notify::recommended_watcher(move |event| changed.note(&root, place.as_deref(), event))?
         };
-        let mut watch = Self { root: root.to_owned(), watcher, changed };
-        watch.watcher.watch(root, RecursiveMode::NonRecursive)?;
+        let mut watch = Self { dir: dir.to_owned(), root, watcher, changed };
+        watch.watcher.watch(&watch.root, RecursiveMode::NonRecursive)?;
+        // Without it only the folder's replacement goes unnoticed.
+        if let Some(parent) = place.as_deref().and_then(Path::parent) {
+            drop(watch.watcher.watch(parent, RecursiveMode::NonRecursive));
+        }
         watch.watch_folders();
         Ok(watch)
     }
@@ -52,8 +62,16 @@ impl Watch {
                 () = tokio::time::sleep_until(quiet) => break,
                 () = self.changed.wake.notified() => {}
             }
+            if Instant::now() >= latest {
+                break;
+            }
         }
-        if self.changed.folders.swap(false, Ordering::SeqCst) {
+        if self.changed.replaced.swap(false, Ordering::SeqCst)
+            // While there is no folder, its place is watched by the watch that there is.
+            && let Ok(anew) = Self::new(&self.dir)
+        {
+            *self = anew;
+        } else if self.changed.folders.swap(false, Ordering::SeqCst) {
             self.watch_folders();
         }
     }
@@ -70,36 +88,43 @@ impl Watch {
     }
 }
 
+/// The path of a folder's own entry in the folder above it, if it has one.
+fn place_of(dir: &Path) -> Option<PathBuf> {
+    let dir = std::path::absolute(dir).ok()?;
+    Some(dir.parent()?.canonicalize().ok()?.join(dir.file_name()?))
+}
+
 impl Changed {
-    fn note(&self, root: &Path, event: notify::Result<Event>) {
+    fn note(&self, root: &Path, place: Option<&Path>, event: notify::Result<Event>) {
         // What the watcher could not say may have been anything.
-        let Ok(event) = event else { return self.wake_up(true) };
+        let Ok(event) = event else { return self.wake_up(&self.folders) };
         if event.need_rescan() {
-            return self.wake_up(true);
+            return self.wake_up(&self.folders);
         }
-        if matches!(event.kind, EventKind::Access(_)) {
+        // Metadata of a folder changes with each file in it.
+        if matches!(event.kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_))) {
             return;
         }
         for path in &event.paths {
+            if Some(path.as_path()) == place {
+                self.wake_up(&self.replaced);
+                continue;
+            }
             let Some(inside) = path.strip_prefix(root).ok().and_then(Path::to_str) else {
                 continue;
             };
-            // A folder or a link that comes or goes may bring or take workflows with it, whatever
-            // its name: a ConfigMap is switched by one link. Metadata of a folder changes with each
-            // file in it.
-            let is_entry = !inside.contains('/')
-                && inside != data_dir::IN_APP_FOLDER
-                && !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
-            if is_entry || app::is_app_file(inside) {
-                self.wake_up(is_entry);
+            if !inside.contains('/') && inside != data_dir::IN_APP_FOLDER {
+                // A folder or a link that comes or goes may bring or take workflows with it,
+                // whatever its name: a ConfigMap is switched by one link.
+                self.wake_up(&self.folders);
+            } else if app::is_app_file(inside) {
+                self.wake.notify_one();
             }
         }
     }
 
-    fn wake_up(&self, folders: bool) {
-        if folders {
-            self.folders.store(true, Ordering::SeqCst);
-        }
+    fn wake_up(&self, why: &AtomicBool) {
+        why.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }
 }

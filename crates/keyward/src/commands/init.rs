@@ -48,7 +48,8 @@ fn check_empty(dir: &Path) -> Result<()> {
             None => Ok(()),
             Some(_) => Err(Error::Usage(format!(
                 "{shown} is not empty, and nothing in it is ever overwritten: name a folder that is \
-                 empty or not there. To serve what is there, run keyward serve {shown}"
+                 empty or not there. To serve what is there, run keyward serve {}",
+                shell_word(&dir.to_string_lossy())
             ))),
         },
     }

@@ -1,1 +1,15 @@
-//! The integration tests of this crate.
+//! The binary as its users run it: real processes, each with folders and ports of its own.
+
+// What helps tests may unwrap as tests do: clippy goes by this attribute.
+#![cfg(test)]
+
+mod configuration;
+mod crash;
+mod data_folder;
+mod exit_codes;
+mod harness;
+mod listeners;
+mod offline;
+mod reload;
+mod secrets;
+mod story;

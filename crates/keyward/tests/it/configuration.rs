@@ -1,0 +1,107 @@
+use crate::harness::Sandbox;
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "keyward.toml",
+        "shutdown_grace = \"soon\"\nlissten = 1\n\n[data_plane]\nlisten = \"0.0.0.0:7071\"\n\
+         behind_tls_proxy = \"yes\"\n\n[log]\nformat = \"xml\"\n\n[[operator]]\nrole = \"king\"\n",
+    );
+    for command in [&["config", "check"][..], &["serve", "tools"]] {
+        sandbox.run(&[command, &["--config", "keyward.toml"]].concat()).failed(
+            3,
+            &[
+                "keyward.toml:1:18: 'soon' is no duration",
+                "keyward.toml:2:1: there is no setting lissten; expected one of app_name",
+                "keyward.toml:5:10: 0.0.0.0:7071 can be reached from beyond this machine",
+                "keyward.toml:6:20: data_plane.behind_tls_proxy is string; expected true or false",
+                "keyward.toml:9:10: 'xml' is no log format",
+                "keyward.toml:11:1: the operator has no name",
+                "the operator has no token_file",
+                "keyward.toml:12:8: \"king\" is no role",
+            ],
+        );
+    }
+    assert!(!sandbox.path("tools/.keyward").exists());
+}
+
+#[test]
+fn text_that_is_no_toml_is_told_with_its_place() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("keyward.toml", "a = \n[b\n");
+    sandbox.run(&["--config", "keyward.toml", "config", "check"]).failed(3, &["keyward.toml:1:"]);
+    sandbox
+        .run(&["--config", "none.toml", "config", "check"])
+        .failed(3, &["none.toml", "cannot be read"]);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_which_wins_over_the_file_which_wins_over_the_default() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        "keyward.toml",
+        "app_name = \"of-file\"\nshutdown_grace = \"1s\"\n[data_plane]\nlisten = \"127.0.0.1:1\"\n",
+    );
+    let mut command = sandbox.command(&["config", "show", "--app-name", "of-flag"]);
+    command
+        .env("KEYWARD_CONFIG", "keyward.toml")
+        .env("KEYWARD_APP_NAME", "of-environment")
+        .env("KEYWARD_LISTEN", "127.0.0.1:2")
+        .env("KEYWARD_MASTER_KEY", "");
+    let shown = sandbox.run_with(command, "").ok();
+    for line in [
+        "app_name = \"of-flag\"  # --app-name",
+        "data_plane.listen = \"127.0.0.1:2\"  # KEYWARD_LISTEN",
+        "shutdown_grace = \"1s\"  # keyward.toml:2:18",
+        "management.listen = \"127.0.0.1:7072\"  # default",
+    ] {
+        assert!(shown.contains(line), "no {line} in {shown}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_environment_is_neither_shown_nor_repeated() {
+    let sandbox = Sandbox::empty();
+    let mut command = sandbox.command(&["config", "show"]);
+    command.env("KEYWARD_TOKEN", "kwo1_secretsecret");
+    let shown = sandbox.run_with(command, "").ok();
+    assert!(shown.contains("KEYWARD_TOKEN is set") && !shown.contains("secretsecret"), "{shown}");
+    let mut command = sandbox.command(&["config", "check"]);
+    command.env("KEYWARD_MASTER_KEY", "kwm1_secretsecret");
+    let refused = sandbox.run_with(command, "");
+    refused.failed(3, &["KEYWARD_MASTER_KEY: key 1", "checksum"]);
+    assert!(!refused.err.contains("secretsecret"), "{refused:?}");
+}
+
+#[test]
+fn listening_beyond_this_machine_needs_a_word_for_each_danger() {
+    let sandbox = Sandbox::new();
+    let check = |arguments: &[&str]| sandbox.run(&[&["config", "check"], arguments].concat());
+    check(&["--listen", "0.0.0.0:0"]).failed(3, &["--behind-tls-proxy", "--public-url"]);
+    check(&["--manage-listen", "[::]:0"]).failed(3, &["--manage-off-loopback"]);
+    check(&["--manage-listen", "[::]:0", "--manage-off-loopback"])
+        .failed(3, &["--behind-tls-proxy"]);
+    check(&["--public-url", "http://tools.example.com"]).failed(2, &["https"]);
+    let all = [
+        "--listen",
+        "0.0.0.0:0",
+        "--behind-tls-proxy",
+        "--public-url",
+        "https://tools.example.com",
+    ];
+    check(&all).ok();
+    check(&[&all[..], &["--manage-listen", "0.0.0.0:0", "--manage-off-loopback"]].concat()).ok();
+}
+
+#[test]
+fn a_workflow_reads_app_settings_of_the_environment_and_no_other_variable() {
+    let sandbox = Sandbox::new();
+    sandbox.edit("tools/Greet/workflow.json", "'Hi '", "appsetting('GREETING')");
+    let mut command = sandbox.serve_command(&[]);
+    command.env("APPSETTING_GREETING", "Servus ").env("OTHER", "x");
+    let server = sandbox.serve_by(command);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok();
+    let called = server.tool(key.trim(), "Greet", &serde_json::json!({ "name": "Ada" }));
+    assert!(called.body.contains("Servus Ada!"), "{called:?}");
+}
