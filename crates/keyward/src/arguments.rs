@@ -22,7 +22,6 @@ use crate::{duration, log};
     after_help = FIRST_STEPS,
     after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"),
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Arguments {

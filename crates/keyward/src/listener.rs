@@ -1,6 +1,7 @@
 //! A listener: connections in, requests to a router, an orderly end.
 
 mod prompt;
+mod survive;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::prompt::Prompt;
+use self::survive::survive;
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -56,6 +58,7 @@ pub(crate) async fn serve(
     tasks: TaskTracker,
 ) {
     let server = Arc::new(server());
+    let router = router.layer(axum::middleware::from_fn(survive));
     let service = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(most_connections));
     let mut pause = limits::ACCEPT_PAUSE;

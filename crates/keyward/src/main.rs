@@ -89,16 +89,16 @@ async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
         }
         Command::Reference { page } => output::print(&reference::page(page)?),
         Command::Server(command) => {
-            commands::server::run(command, &surroundings(&raw(None)?, &environment)).await
+            commands::server::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
         Command::Key(command) => {
-            commands::key::run(command, &surroundings(&raw(None)?, &environment)).await
+            commands::key::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
         Command::AccessKey(command) => {
-            commands::access_key::run(command, &surroundings(&raw(None)?, &environment)).await
+            commands::access_key::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
         Command::Token { data_dir } => {
-            commands::token::print(data_dir, &surroundings(&raw(None)?, &environment))
+            commands::token::print(data_dir, &surroundings(&raw(None)?, &environment)?)
         }
     }
 }
@@ -122,8 +122,11 @@ fn read_config(
     Ok(raw)
 }
 
-fn surroundings<'e>(raw: &RawConfig, environment: &'e Environment) -> Surroundings<'e> {
-    Surroundings { environment, configured_data_dir: raw.data_dir_of_file() }
+fn surroundings<'e>(raw: &RawConfig, environment: &'e Environment) -> Result<Surroundings<'e>> {
+    if !raw.problems.is_empty() {
+        return Err(Error::Config(raw.problems.clone()));
+    }
+    Ok(Surroundings { environment, configured_data_dir: raw.data_dir_of_file() })
 }
 
 /// The program as the next command has to name it.

@@ -32,7 +32,10 @@ fn describe(page: &mut String, command: &mut Command, path: &str) {
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     let _ = write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
-    for inner in command.get_subcommands_mut().filter(|inner| !inner.is_hide_set()) {
+    for inner in command
+        .get_subcommands_mut()
+        .filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
+    {
         let path = format!("{path} {}", inner.get_name());
         describe(page, inner, &path);
     }
