@@ -123,7 +123,7 @@ impl Contender {
             "127.0.0.1:0",
             "--json",
         ]));
-        let manage = ready["manageUrl"].as_str().unwrap().to_owned();
+        let manage = format!("http://{}", ready["manageListen"].as_str().unwrap());
         let issued = Command::new(&binary)
             .args(["key", "issue", "--json", "--manage-url", &manage, "--data-dir"])
             .arg(folder.join(".keyward"))
@@ -207,7 +207,7 @@ fn is_whole(response: &[u8]) -> bool {
     let Some(head) = response.windows(4).position(|part| part == b"\r\n\r\n") else { return false };
     let text = std::str::from_utf8(&response[..head]).unwrap().to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.expect("a length").parse().unwrap();
+    let length: usize = length.unwrap().parse().unwrap();
     let body = &response[head + 4..];
     let is_whole = body.len() == length;
     if is_whole {

@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
 /// What each crate may depend on inside the workspace. Adding a line here is a design decision: it
 /// belongs in a commit of its own, with the reason in docs/decisions.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -26,18 +24,36 @@ const IMPURE: &[&str] =
 
 /// Licences that may be linked into the binary.
 const LICENCES: &[&str] = &[
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
-    "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 /// What must not come in by whatever way: rustls is enough, and builds without a system library.
 const UNWANTED: &[&str] = &["openssl", "openssl-sys", "native-tls"];
 
-/// Linked in two versions, because two dependencies have not moved together: sqlx is a version of
-/// RustCrypto behind (base64, digest and what is below it), proc macros one of syn.
+/// In two versions, because two dependencies have not moved together: sqlx is a version of
+/// `RustCrypto` behind (base64, digest and what is below it), some proc macros one of syn.
 const DUPLICATES: &[&str] = &[
-    "base64", "block-buffer", "cpufeatures", "crypto-common", "digest", "getrandom", "hashbrown",
-    "sha2", "syn",
+    "base64",
+    "block-buffer",
+    "cpufeatures",
+    "crypto-common",
+    "digest",
+    "getrandom",
+    "hashbrown",
+    "sha2",
+    "syn",
 ];
 
 fn root() -> PathBuf {
@@ -78,37 +94,33 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn pure_crates_reach_nothing_impure_by_any_way() {
-    let metadata = Metadata::read();
     for name in PURE {
-        let reached = metadata.reached_from(name);
-        for impure in IMPURE {
-            assert!(!reached.contains(*impure), "{name} is pure, and reaches {impure}");
+        for Package { name: reached, .. } in packages(name) {
+            assert!(!IMPURE.contains(&reached.as_str()), "{name} is pure, and reaches {reached}");
         }
     }
 }
 
 #[test]
 fn every_linked_package_has_a_licence_that_we_may_use() {
-    let metadata = Metadata::read();
-    for package in metadata.linked() {
-        let licence = package["license"].as_str().unwrap_or("none");
-        assert!(may_use(licence), "{} has the licence {licence}", package["name"]);
+    for Package { name, licence, .. } in packages("keyward") {
+        assert!(may_use(&licence), "{name} has the licence {licence:?}");
     }
 }
 
 #[test]
 fn nothing_unwanted_is_linked_and_nothing_twice_without_a_reason() {
-    let metadata = Metadata::read();
-    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for package in metadata.linked() {
-        let name = package["name"].as_str().unwrap();
-        assert!(!UNWANTED.contains(&name), "{name} is not wanted");
-        versions.entry(name).or_default().insert(package["version"].as_str().unwrap());
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Package { name, version, .. } in packages("keyward") {
+        assert!(!UNWANTED.contains(&name.as_str()), "{name} is not wanted");
+        versions.entry(name).or_default().insert(version);
     }
-    let twice: Vec<&str> =
-        versions.iter().filter(|(_, all)| all.len() > 1).map(|(name, _)| *name).collect();
-    let unexplained: Vec<_> = twice.iter().filter(|name| !DUPLICATES.contains(name)).collect();
-    assert!(unexplained.is_empty(), "in two versions: {unexplained:?}");
+    let twice: Vec<&str> = versions
+        .iter()
+        .filter(|(name, all)| all.len() > 1 && !DUPLICATES.contains(&name.as_str()))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert!(twice.is_empty(), "in two versions: {twice:?}");
 }
 
 /// An expression of SPDX: `AND` binds its parts, `OR` gives a choice.
@@ -122,59 +134,34 @@ fn may_use(licence: &str) -> bool {
     })
 }
 
-/// What cargo says of the dependencies of this platform.
-struct Metadata {
-    packages: BTreeMap<String, Value>,
-    edges: BTreeMap<String, Vec<String>>,
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Package {
+    name: String,
+    version: String,
+    licence: String,
 }
 
-impl Metadata {
-    fn read() -> Self {
-        let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version=1", "--locked", "--offline"])
-            .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-            .current_dir(root())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
-        let packages = metadata["packages"].as_array().unwrap();
-        let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
-        Self {
-            packages: packages.iter().map(|package| (id(package), package.clone())).collect(),
-            edges: nodes.iter().map(|node| (id(node), normal_dependencies(node))).collect(),
-        }
-    }
-
-    /// The packages that end up in the binary.
-    fn linked(&self) -> Vec<&Value> {
-        self.reach("keyward").into_iter().map(|id| &self.packages[&id]).collect()
-    }
-
-    fn reached_from(&self, name: &str) -> BTreeSet<&str> {
-        self.reach(name).iter().map(|id| self.packages[id]["name"].as_str().unwrap()).collect()
-    }
-
-    fn reach(&self, name: &str) -> BTreeSet<String> {
-        let own = self.packages.iter().find(|(_, package)| {
-            package["name"] == name && package["source"].is_null()
-        });
-        let mut reached = BTreeSet::new();
-        let mut next = vec![own.unwrap().0.clone()];
-        while let Some(id) = next.pop() {
-            if reached.insert(id.clone()) {
-                next.extend(self.edges[&id].iter().cloned());
-            }
-        }
-        reached
-    }
+/// What a crate of ours is built from on Linux, itself included. `cargo tree` and not `cargo
+/// metadata`: only the former leaves out what no feature has switched on.
+fn packages(of: &str) -> BTreeSet<Package> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", of, "--edges", "normal", "--prefix", "none", "--no-dedupe"])
+        .args(["--format", "{p}|{l}", "--target", "x86_64-unknown-linux-gnu"])
+        .args(["--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let packages: BTreeSet<Package> = text.lines().map(package).collect();
+    assert!(packages.iter().any(|package| package.name == of));
+    packages
 }
 
-fn normal_dependencies(node: &Value) -> Vec<String> {
-    let is_normal = |dependency: &&Value| {
-        dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
-    };
-    let all = node["deps"].as_array().unwrap().iter();
-    all.filter(is_normal).map(|dependency| dependency["pkg"].as_str().unwrap().to_owned()).collect()
+/// Reads `name v1.2.3 (more)|licence`.
+fn package(line: &str) -> Package {
+    let (package, licence) = line.split_once('|').unwrap();
+    let mut words = package.split(' ');
+    let mut word = || words.next().unwrap().to_owned();
+    Package { name: word(), version: word(), licence: licence.to_owned() }
 }
