@@ -12,8 +12,10 @@ mod credential;
 mod door;
 mod effects;
 mod guard;
+mod hangup;
 pub mod limits;
 mod refusal;
 mod tools;
 
 pub use door::Gateway;
+pub use hangup::Hangup;
