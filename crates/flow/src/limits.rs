@@ -13,8 +13,9 @@ pub(crate) const EXPRESSION_DEPTH: usize = 100;
 pub(crate) const JSON_TEXT_DEPTH: usize = 128;
 
 /// Evaluation steps of one run: a call, an access, a comparison of two nodes, an element moved.
-/// About a second of work on one core, and a thousand times what public workflows use.
-pub(crate) const FUEL: u64 = 20_000_000;
+/// About a tenth of a second of work on one core, so that no run holds up others for long, and a
+/// hundred times what public workflows use.
+pub(crate) const FUEL: u64 = 2_000_000;
 
 /// Bytes that one run may build in all its expressions together: copies of a large body in some ten
 /// actions, and no more than a server can bear from many runs at once.

@@ -6,18 +6,21 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use keys::{Clock, Grant, Presented, Refusal};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use store::{AppState, Claim, Replica};
+use store::{AppState, Claim, Replica, Snapshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::address::{self, Target};
 use crate::credential::{self, Credential, Unreadable};
 use crate::guard::{Guarded, until_cut};
+use crate::hangup::Hangup;
 use crate::limits;
 use crate::refusal::Refused;
 use crate::tools::{Means, ToolServer};
@@ -29,6 +32,8 @@ const EVENT_STREAM: &str = "text/event-stream";
 #[derive(Debug)]
 pub struct Gateway {
     means: Means,
+    /// The room for request bodies, in KiB.
+    bodies: Arc<Semaphore>,
     protocol: StreamableHttpServerConfig,
     sessions: Arc<NeverSessionManager>,
 }
@@ -45,7 +50,17 @@ impl Gateway {
             .with_max_request_body_bytes(limits::BODY_BYTES)
             .disable_allowed_hosts()
             .disable_allowed_origins();
-        Self { means: Means { replica, clock, tasks }, protocol, sessions: Arc::default() }
+        Self {
+            means: Means {
+                replica,
+                clock,
+                tasks,
+                runs: Arc::new(Semaphore::new(limits::RUN_COUNT)),
+            },
+            bodies: Arc::new(Semaphore::new(limits::BODIES_KIB)),
+            protocol,
+            sessions: Arc::default(),
+        }
     }
 
     /// Answers every request of the data plane's listener.
@@ -73,25 +88,46 @@ impl Gateway {
             }
         };
         let claims = key.as_ref().map(|presented| presented.claims().clone());
+        let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
         let claim = Claim { app: app.id, server: server.clone(), key: claims };
-        let mut open = self.means.replica.open(claim);
-        let snapshot = self.means.replica.snapshot().map_err(|_| {
-            Refused::Unavailable("this replica has lost touch with its store or is shutting down")
-        })?;
-        let app = snapshot
-            .apps()
-            .iter()
-            .find(|current| current.id == app.id)
-            .ok_or_else(|| nothing_here(app))?;
-        let grant = self.check(app, &server, key.as_ref())?;
+        let mut open = self.means.replica.open(claim, hangup);
+        let snapshot = self.snapshot()?;
+        let mut tools = self.tools(&snapshot, app, &server, key.as_ref())?;
         open.accepted();
-        let tools = ToolServer::new(Arc::clone(app), &server, grant, &self.means)?;
         if request.method() != Method::POST {
             return Err(Refused::Method("POST"));
         }
-        let response = until_cut(&mut open, self.serve(tools, request)).await??;
+        let (parts, body) = request.into_parts();
+        let (body, room) = until_cut(&mut open, self.read(&parts.headers, body)).await??;
+        // A body may take its time. What the call may do is decided by what holds when it begins.
+        let now = self.snapshot()?;
+        if !Arc::ptr_eq(&snapshot, &now) {
+            tools = self.tools(&now, app, &server, key.as_ref())?;
+        }
+        let response = until_cut(&mut open, self.serve(tools, parts, body)).await??;
+        drop(room);
         let is_stream = has_type(response.headers(), CONTENT_TYPE, EVENT_STREAM);
         Ok(response.map(|body| Body::new(Guarded::new(body, open, is_stream))))
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>, Refused> {
+        self.means.replica.snapshot().map_err(|_| {
+            Refused::Unavailable("this replica has lost touch with its store or is shutting down")
+        })
+    }
+
+    /// The server that was asked for, as far as the key reaches it.
+    fn tools(
+        &self,
+        snapshot: &Snapshot,
+        app: &AppState,
+        server: &str,
+        key: Option<&Presented>,
+    ) -> Result<ToolServer, Refused> {
+        let mut apps = snapshot.apps().iter();
+        let app = apps.find(|current| current.id == app.id).ok_or_else(|| nothing_here(app))?;
+        let grant = self.check(app, server, key)?;
+        ToolServer::new(Arc::clone(app), server, grant, &self.means)
     }
 
     /// Decides by the snapshot's app alone what the claim may reach; none is everything, for a
@@ -121,12 +157,49 @@ impl Gateway {
         Ok(Some(grant))
     }
 
-    async fn serve(&self, tools: ToolServer, request: Request) -> Result<Response, Refused> {
-        let (mut parts, body) = request.into_parts();
+    /// Reads the whole body, within its bounds of size, time and memory. The permit is its memory's.
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
+        let declared: Option<u64> =
+            headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let most = match declared.map(usize::try_from) {
+            None => limits::BODY_BYTES,
+            Some(Ok(length)) if length <= limits::BODY_BYTES => length,
+            Some(_) => return Err(Refused::TooLarge(limits::BODY_BYTES)),
+        };
+        let reading = async {
+            let bodies = Arc::clone(&self.bodies);
+            let mut room =
+                bodies.acquire_many_owned(kib(most)).await.map_err(|_| Refused::Broken)?;
+            let body = match Limited::new(body, limits::BODY_BYTES).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    return Err(Refused::TooLarge(limits::BODY_BYTES));
+                }
+                Err(_) => return Err(Refused::Broken),
+            };
+            drop(room.split((kib(most) - kib(body.len())) as usize));
+            Ok((body, room))
+        };
+        match tokio::time::timeout(limits::BODY_TIME, reading).await {
+            Ok(read) => read,
+            Err(_) => Err(Refused::Slow),
+        }
+    }
+
+    async fn serve(
+        &self,
+        tools: ToolServer,
+        mut parts: Parts,
+        body: Bytes,
+    ) -> Result<Response, Refused> {
         credential::strip(&mut parts.headers);
+        parts.extensions.clear();
         accept_both(&mut parts.headers);
         let is_json = has_type(&parts.headers, CONTENT_TYPE, JSON);
-        let body = read(&parts.headers, body).await?;
         let service = StreamableHttpService::new(
             move || Ok(tools.clone()),
             Arc::clone(&self.sessions),
@@ -135,6 +208,11 @@ impl Gateway {
         let response = service.handle(Request::from_parts(parts, Full::new(body))).await;
         smooth(response.map(Body::new), is_json)
     }
+}
+
+/// What a body takes of [`limits::BODIES_KIB`]: at least one.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -179,24 +257,6 @@ fn access_tokens_only() -> Refused {
          check access tokens yet: nothing is let in until the type is ApiKey"
             .to_owned(),
     )
-}
-
-/// Reads the whole body, within its bounds of size and time.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
-    let declared =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > limits::BODY_BYTES as u64) {
-        return Err(Refused::TooLarge(limits::BODY_BYTES));
-    }
-    let whole = Limited::new(body, limits::BODY_BYTES).collect();
-    match tokio::time::timeout(limits::BODY_TIME, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refused::TooLarge(limits::BODY_BYTES))
-        }
-        Ok(Err(_)) => Err(Refused::Broken),
-        Err(_) => Err(Refused::Slow),
-    }
 }
 
 /// The protocol wants both types named; clients that take anything, curl among them, mean both.

@@ -12,19 +12,18 @@ use futures::stream::FuturesUnordered;
 use keys::Clock;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value, json};
-use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::limits;
+use crate::tools::Means;
 
 /// Runs a tool's workflow until it answers. What a run does after its answer goes on without the
 /// caller, as on the reference host.
 pub(crate) async fn call(
     tool: &Tool,
     arguments: Map<String, Value>,
-    clock: &Arc<dyn Clock>,
-    tasks: &TaskTracker,
+    means: &Means,
 ) -> CallToolResult {
     let arguments = Value::Object(arguments);
     if let Err(problems) = tool.workflow().check_arguments(&arguments) {
@@ -32,9 +31,13 @@ pub(crate) async fn call(
         let message = format!("The arguments do not fit the tool's schema: {}", all.join("; "));
         return failure("InvalidArguments", &message, None, None);
     }
+    let Ok(place) = Arc::clone(&means.runs).try_acquire_owned() else {
+        let message = format!("{} runs are under way: try again in a moment", limits::RUN_COUNT);
+        return failure("TooManyRuns", &message, None, None);
+    };
     let id = Uuid::now_v7().simple().to_string();
     let run = Run::new(Arc::clone(tool.workflow()), Arc::clone(tool.host()), id.clone(), arguments);
-    let mut driver = Driver::start(run, Arc::clone(clock));
+    let mut driver = Driver::start(run, Arc::clone(&means.clock));
     let result = match tokio::time::timeout(limits::RUN_TIME, driver.answer()).await {
         Ok(Answer::Responded(response)) => success(response),
         Ok(Answer::Finished(outcome)) => without_response(&outcome, &id),
@@ -45,11 +48,11 @@ pub(crate) async fn call(
     };
     if driver.outcome.is_none() && !driver.waits.is_empty() {
         let name = tool.name().to_owned();
-        tasks.spawn(async move {
-            match tokio::time::timeout(limits::RUN_TIME, driver.finish()).await {
-                Ok(outcome) => debug!(run.id = id, ?outcome, "A run of {name} ended"),
-                Err(_) => warn!(run.id = id, "Gave up a run of {name} that went on for too long"),
+        means.tasks.spawn(async move {
+            if tokio::time::timeout(limits::RUN_TIME, driver.finish()).await.is_err() {
+                warn!(run.id = id, "Gave up a run of {name} that went on for too long");
             }
+            drop(place);
         });
     }
     result
@@ -103,30 +106,25 @@ impl Driver {
                     self.settle();
                     return Answer::Responded(response);
                 }
-                Some(Effect::Finished(outcome)) => {
-                    self.outcome = Some(outcome.clone());
-                    return Answer::Finished(outcome);
-                }
+                Some(Effect::Finished(outcome)) => return Answer::Finished(outcome),
                 Some(Effect::Wait { action, duration }) => self.wait(action, duration),
                 None => match self.waits.next().await {
                     Some(event) => self.step(event),
-                    None => return Answer::Finished(self.lost()),
+                    None => return Answer::Finished(lost()),
                 },
             }
         }
     }
 
     /// Goes on until the run ends.
-    async fn finish(mut self) -> Outcome {
-        loop {
-            self.settle();
-            if let Some(outcome) = self.outcome.take() {
-                return outcome;
-            }
+    async fn finish(mut self) {
+        self.settle();
+        while self.outcome.is_none() {
             match self.waits.next().await {
                 Some(event) => self.step(event),
-                None => return self.lost(),
+                None => return,
             }
+            self.settle();
         }
     }
 
@@ -146,16 +144,14 @@ impl Driver {
             Event::Elapsed { action }
         }));
     }
+}
 
-    /// A run that neither ended nor waits for anything is a fault of the engine: say so, end it.
-    fn lost(&mut self) -> Outcome {
-        let outcome = Outcome::Failed {
-            action: None,
-            code: "RunStalled".to_owned(),
-            message: "The run stopped without an end".to_owned(),
-        };
-        self.outcome = Some(outcome.clone());
-        outcome
+/// A run that neither ended nor waits for anything is a fault of the engine: say so, end it.
+fn lost() -> Outcome {
+    Outcome::Failed {
+        action: None,
+        code: "RunStalled".to_owned(),
+        message: "The run stopped without an end".to_owned(),
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// what the MCP SDKs allow by default.
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
+/// The bytes of request bodies that are in memory at once, in KiB. What a body is parsed into takes
+/// many times its text; a request that finds no room waits for it as long as its body may take.
+pub const BODIES_KIB: usize = 32 * 1024;
+
 /// How long a client may take to send a body once its headers are in. Long enough for
 /// [`BODY_BYTES`] over a slow mobile link, short enough that a slow socket cannot be held for ever.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
@@ -29,6 +33,9 @@ pub const CONNECTION_COUNT: usize = 16 * 1024;
 
 /// How long a tool call may run. MCP clients give up after one to five minutes.
 pub const RUN_TIME: Duration = Duration::from_mins(10);
+
+/// The most runs at once. A run that waits holds its arguments and what it has built.
+pub const RUN_COUNT: usize = 4096;
 
 /// The longest path that is looked at, in bytes: the app's prefix, the route prefix and a server's
 /// name of at most 80 characters, each of which may be escaped.

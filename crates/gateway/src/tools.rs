@@ -12,6 +12,7 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use store::{AppState, Replica};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::effects;
@@ -37,6 +38,8 @@ pub(crate) struct Means {
     pub(crate) clock: Arc<dyn Clock>,
     /// For what outlives a request.
     pub(crate) tasks: TaskTracker,
+    /// One place for each run under way.
+    pub(crate) runs: Arc<Semaphore>,
 }
 
 impl fmt::Debug for ToolServer {
@@ -125,7 +128,7 @@ impl ServerHandler for ToolServer {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _cx: RequestContext<RoleServer>,
+        cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if !self.reaches(&request.name) {
             let refusal = Refusal::OutOfScope {
@@ -142,8 +145,11 @@ impl ServerHandler for ToolServer {
                 )
             })?;
         let arguments = request.arguments.unwrap_or_default();
-        let Means { clock, tasks, .. } = &self.0.means;
-        Ok(effects::call(tool, arguments, clock, tasks).await.into())
+        tokio::select! {
+            result = effects::call(tool, arguments, &self.0.means) => Ok(result.into()),
+            // rmcp runs this on a task of its own, which a cut or a client that goes away only tells.
+            () = cx.ct.cancelled() => Err(ErrorData::internal_error("the call was ended", None)),
+        }
     }
 
     fn accepted_subscription_filter(

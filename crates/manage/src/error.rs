@@ -290,6 +290,8 @@ impl From<store::Error> for Error {
             | store::Error::Sealed { .. }
             | store::Error::NotFound(_)
             | store::Error::Corrupt { .. }
+            | store::Error::TooSlow
+            | store::Error::OutcomeUnknown(_)
             | store::Error::Migration(_)
             | store::Error::Database(_)) => Self::Store(error),
         }

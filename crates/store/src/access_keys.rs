@@ -56,11 +56,11 @@ impl Store {
         Ok(app)
     }
 
-    /// Puts `key` into `slot`. The old access key's secret is gone from the store with the commit;
-    /// what was derived from it is refused once the returned revision is in force.
+    /// Puts `key` into `slot`. The old access key's row keeps its id and loses its secret; what was
+    /// derived from it is refused once the returned revision is in force.
     ///
     /// # Errors
-    /// [`Error::Database`] where nothing is durable: the old access key stays in force.
+    /// [`Error::Database`], with the old access key in force; [`Error::OutcomeUnknown`].
     pub async fn regenerate(
         &self,
         by: &Authorized<Owner>,
@@ -83,16 +83,12 @@ impl Store {
         let detail = json!({ "accessKeyId": key.id().to_string() });
         audit::record(&mut tx, by, now, Action::Regenerate, &slot.to_string(), detail).await?;
         let made = revision::increment(&mut tx).await?;
-        match tx.commit().await {
-            Ok(()) => Ok(made),
-            // The commit may have happened all the same: the store alone knows.
-            Err(error) => {
-                let in_slot = self.list_access_keys_of(by.app()).await?;
-                match in_slot.iter().find(|row| row.id == key.id()) {
-                    Some(row) => Ok(row.revision),
-                    None => Err(error.into()),
-                }
-            }
+        let Err(error) = tx.commit().await else { return Ok(made) };
+        // The commit may have happened all the same: the store alone knows.
+        match self.list_access_keys_of(by.app()).await {
+            Ok(rows) if rows.iter().any(|row| row.id == key.id()) => Ok(made),
+            Ok(_) => Err(error.into()),
+            Err(_) => Err(Error::OutcomeUnknown(error)),
         }
     }
 

@@ -21,9 +21,6 @@ macro_rules! api_key_columns {
     };
 }
 
-/// How long a revocation outlives the API key it ends: two clocks may differ by less than that.
-const KEPT_PAST_EXPIRY: std::time::Duration = std::time::Duration::from_hours(24);
-
 /// What an API key is to be.
 #[derive(Clone, Debug)]
 pub struct Issue {
@@ -162,32 +159,28 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] where the app's register has no API key of that id, or of the id that a
     /// narrowed key shares with its parent. A child id alone is taken as it is.
+    /// [`Error::Database`], with nothing changed; [`Error::OutcomeUnknown`].
     pub async fn revoke(&self, by: &Authorized<Owner>, id: RevokedId) -> Result<Revision> {
         let now = self.clock.now();
         let app = by.app();
         let mut tx = self.begin_write().await?;
-        let keep_until = match id.key_id() {
-            Some(key) => {
-                let row: Option<(Option<i64>,)> =
-                    sqlx::query_as("SELECT not_after FROM api_keys WHERE app_id = $1 AND id = $2")
-                        .bind(app.as_bytes().to_vec())
-                        .bind(key.to_string())
-                        .fetch_optional(&mut *tx)
-                        .await?;
-                let (not_after,) = row.ok_or(Error::NotFound("API key"))?;
-                not_after.and_then(|ms| Timestamp::from_unix_ms(ms).checked_add(KEPT_PAST_EXPIRY))
-            }
-            None => None,
-        };
+        if let Some(key) = id.key_id() {
+            let row: Option<(i64,)> =
+                sqlx::query_as("SELECT issued_at FROM api_keys WHERE app_id = $1 AND id = $2")
+                    .bind(app.as_bytes().to_vec())
+                    .bind(key.to_string())
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            row.ok_or(Error::NotFound("API key"))?;
+        }
         let inserted = sqlx::query(
-            "INSERT INTO revocations (app_id, id, revoked_at, revoked_by, keep_until) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            "INSERT INTO revocations (app_id, id, revoked_at, revoked_by) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(app.as_bytes().to_vec())
         .bind(id.to_string())
         .bind(now.unix_ms())
         .bind(by.by().to_owned())
-        .bind(keep_until.map(Timestamp::unix_ms))
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -197,8 +190,23 @@ impl Store {
         }
         audit::record(&mut tx, by, now, Action::Revoke, &id.to_string(), json!({})).await?;
         let revision = revision::increment(&mut tx).await?;
-        tx.commit().await?;
-        Ok(revision)
+        let Err(error) = tx.commit().await else { return Ok(revision) };
+        // The commit may have happened all the same: the store alone knows.
+        match self.is_revoked(&app, id).await {
+            Ok(true) => Ok(revision),
+            Ok(false) => Err(error.into()),
+            Err(_) => Err(Error::OutcomeUnknown(error)),
+        }
+    }
+
+    async fn is_revoked(&self, app: &AppId, id: RevokedId) -> Result<bool> {
+        let row: Option<(i64,)> =
+            sqlx::query_as("SELECT revoked_at FROM revocations WHERE app_id = $1 AND id = $2")
+                .bind(app.as_bytes().to_vec())
+                .bind(id.to_string())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.is_some())
     }
 
     /// At most `limit` issued API keys of the app, newest first, behind the key `after`.

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// beyond this means that the disk has stopped.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long anything waits for a connection: as long as for the write lock, and no longer.
+const ANSWER_WITHIN: Duration = BUSY_TIMEOUT;
+
 /// Readers do not wait for the writer in WAL mode; a handful serves every list at once.
 const MAX_CONNECTIONS: u32 = 4;
 
@@ -52,6 +55,7 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ANSWER_WITHIN)
             .after_connect(|connection, _| Box::pin(async move { prepare(connection).await }))
             .connect_with(options(&path)?)
             .await?;
@@ -114,11 +118,12 @@ fn options(path: &Path) -> Result<AnyConnectOptions> {
     Ok(format!("sqlite://{}?mode=rw", file.path()).parse()?)
 }
 
-/// FULL makes every commit wait for the disk: an answer is never lost, also when power is.
+/// FULL makes every commit wait for the disk: an answer is never lost, also when power is. With
+/// `secure_delete` what was overwritten does not stay behind in free pages.
 async fn prepare(connection: &mut sqlx::AnyConnection) -> sqlx::Result<()> {
     let statements = format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA busy_timeout = {};",
+         PRAGMA secure_delete = ON; PRAGMA busy_timeout = {};",
         BUSY_TIMEOUT.as_millis()
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(connection).await?;

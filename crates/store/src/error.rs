@@ -36,12 +36,19 @@ pub enum Error {
         /// Which column or row.
         what: &'static str,
     },
+    /// The database has not answered in time.
+    #[error("the store does not answer in time")]
+    TooSlow,
     /// The migrations of the database do not fit this version.
     #[error("cannot bring the store up to this version")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// The database failed; nothing of the change is durable unless a read back says so.
+    /// The database failed, and nothing of the change is durable.
     #[error("the store did not answer as it should")]
     Database(#[from] sqlx::Error),
+    /// The database failed in the commit and does not say how it ended: the caller has the replica
+    /// read the store again ([`crate::Replica::refresh`]), which is right in both cases.
+    #[error("the store did not say whether the change is durable")]
+    OutcomeUnknown(#[source] sqlx::Error),
 }
 
 impl Error {

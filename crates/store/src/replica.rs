@@ -10,17 +10,22 @@ use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use keys::{ApiKeyId, AppId, Clock, Timestamp};
 use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use url::Url;
 
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
-use crate::{Result, Revision, Snapshot, Store};
+use crate::{Error, Result, Revision, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
-/// nothing more whatever happens: this only lets its end reach the client first. A client that has
-/// stopped reading would never take it.
+/// nothing more whatever happens: this only lets its end reach the client first. A client that takes
+/// no bytes would never take it: its connection is ended instead.
 const LEAVE: Duration = Duration::from_millis(250);
+
+/// How long the store may take to be read. A disk that hangs must not keep an ended key alive: past
+/// this, the replica admits nothing, as where reading fails.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a replica that could not read the store waits before it asks again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
@@ -106,9 +111,10 @@ impl Replica {
 
     /// Registers a response before its claim is checked, so that no installation can fall between
     /// the check and the registration. It stays registered until the returned value is dropped.
+    /// `hangup` is cancelled if it is cut and its client does not take its end.
     #[must_use]
-    pub fn open(&self, claim: Claim) -> OpenResponse {
-        OpenResponses::open(&self.open, claim)
+    pub fn open(&self, claim: Claim, hangup: CancellationToken) -> OpenResponse {
+        OpenResponses::open(&self.open, claim, hangup)
     }
 
     /// How many responses are open.
@@ -164,11 +170,25 @@ impl Replica {
     pub async fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);
         let closing = self.open.cut_where(|_| Err(Cut::ShuttingDown));
-        leave(closing).await;
+        self.leave(closing).await;
+    }
+
+    /// Reads the store again, whether or not it is known to have changed: for a change of which
+    /// nobody knows whether it is durable.
+    pub async fn refresh(self: &Arc<Self>) {
+        let served = self.served.lock().await;
+        self.reload(&served).await;
+    }
+
+    async fn read(&self, served: &[ServedApp]) -> Result<Snapshot> {
+        match tokio::time::timeout(READ_WITHIN, self.store.load_trust()).await {
+            Ok(trust) => Snapshot::new(trust?, served),
+            Err(_) => Err(Error::TooSlow),
+        }
     }
 
     async fn reload(self: &Arc<Self>, served: &[ServedApp]) {
-        match self.store.load_trust().await.and_then(|trust| Snapshot::new(trust, served)) {
+        match self.read(served).await {
             Ok(snapshot) => self.install(snapshot).await,
             Err(error) => {
                 error!(
@@ -176,7 +196,7 @@ impl Replica {
                     "Cannot read the store; admitting nothing until it can be read again"
                 );
                 self.suspended.store(true, Ordering::SeqCst);
-                leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+                self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
             }
         }
     }
@@ -189,9 +209,17 @@ impl Replica {
         // against the new snapshot, because registering and judging take the same locks.
         let now = self.clock.now();
         let closing = self.open.cut_where(|claim| snapshot.judge(claim, now));
-        leave(closing).await;
+        self.leave(closing).await;
         self.installed.send_modify(|count| *count += 1);
         info!(revision = %snapshot.revision, "Installed revision {}", snapshot.revision);
+    }
+
+    /// Waits for what was cut to leave, and hangs up on the clients that do not take its end.
+    async fn leave(&self, closing: open::Closing) {
+        if tokio::time::timeout(LEAVE, closing.gone()).await.is_err() {
+            let count = self.open.hang_up();
+            info!("Hung up on {count} clients that did not take the end of what was cut for them");
+        }
     }
 
     /// Asks the store again while suspended; runs until `stop` is ready.
@@ -207,11 +235,5 @@ impl Replica {
                 self.reload(&served).await;
             }
         }
-    }
-}
-
-async fn leave(closing: open::Closing) {
-    if tokio::time::timeout(LEAVE, closing.gone()).await.is_err() {
-        info!("A client is slow to take the end of what was cut for it");
     }
 }

@@ -161,14 +161,11 @@ impl Store {
         }) else {
             return Err(Error::corrupt("set of access keys"));
         };
-        let revoked: Vec<(String,)> = sqlx::query_as(
-            "SELECT id FROM revocations WHERE app_id = $1 \
-             AND (keep_until IS NULL OR keep_until >= $2)",
-        )
-        .bind(app.as_bytes().to_vec())
-        .bind(self.clock.now().unix_ms())
-        .fetch_all(&mut *tx)
-        .await?;
+        let revoked: Vec<(String,)> =
+            sqlx::query_as("SELECT id FROM revocations WHERE app_id = $1")
+                .bind(app.as_bytes().to_vec())
+                .fetch_all(&mut *tx)
+                .await?;
         let revoked = revoked
             .into_iter()
             .map(|(id,)| id.parse().map_err(|_| Error::corrupt("revoked id")))

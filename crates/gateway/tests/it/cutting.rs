@@ -8,6 +8,7 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use keys::{ApiKey, RevokedId, Slot};
 use serde_json::json;
+use store::AppState;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
@@ -148,11 +149,76 @@ async fn shutting_down_ends_everything() {
     assert_eq!(running.await.unwrap().status, 503);
 }
 
+/// Whether nothing runs any more on the app as it was: a run holds it.
+async fn until_no_run_is_left(fixture: &Fixture, app: &std::sync::Weak<AppState>) {
+    fixture.serve(&files("Anonymous")).await;
+    until(|| app.upgrade().is_none()).await;
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_ends_its_run() {
     let fixture = Arc::new(Fixture::new("ApiKey").await);
     let key = fixture.key().await.key;
+    let app = Arc::downgrade(&fixture.replica.snapshot().unwrap().apps()[0]);
     let running = slow_call(&fixture, &key).await;
     running.abort();
     until(|| fixture.replica.open_count() == 0).await;
+    until_no_run_is_left(&fixture, &app).await;
+}
+
+#[tokio::test]
+async fn a_cut_ends_the_run_too() {
+    let fixture = Arc::new(Fixture::new("ApiKey").await);
+    let key = fixture.key().await;
+    let app = Arc::downgrade(&fixture.replica.snapshot().unwrap().apps()[0]);
+    let running = slow_call(&fixture, &key.key).await;
+    fixture.revoke(RevokedId::Key(key.id)).await;
+    assert_eq!(running.await.unwrap().status, 401);
+    until_no_run_is_left(&fixture, &app).await;
+}
+
+#[tokio::test]
+async fn a_body_that_arrives_after_the_cut_starts_nothing() {
+    let fixture = Arc::new(Fixture::new("ApiKey").await);
+    let key = fixture.key().await.key;
+    let (send, rest) = futures::channel::mpsc::unbounded();
+    let mut request = request(DESK, Some(&key), &json!({}));
+    *request.body_mut() = Body::from_stream(rest);
+    let running = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move { fixture.send(request).await }
+    });
+    until(|| fixture.replica.open_count() > 0).await;
+    let regenerating = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move { fixture.regenerate(Slot::Primary).await }
+    });
+    let body = call_tool("Echo", json!({})).to_string();
+    let answer = running.await.unwrap();
+    assert_eq!(answer.status, 401);
+    drop(send.unbounded_send(Ok::<_, std::convert::Infallible>(body)));
+    regenerating.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_took_its_time_is_judged_by_what_the_app_is_when_it_ends() {
+    let fixture = Arc::new(Fixture::new("ApiKey").await);
+    let key = fixture.key().await.key;
+    let (send, rest) = futures::channel::mpsc::unbounded();
+    let mut request = request(DESK, Some(&key), &json!({}));
+    *request.body_mut() = Body::from_stream(rest);
+    let running = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move { fixture.send(request).await }
+    });
+    until(|| fixture.replica.open_count() > 0).await;
+    let mut fewer = files("ApiKey");
+    fewer[1].1 = json!({ "mcpServers": [{ "name": "desk", "description": "d",
+        "tools": [{ "name": "Slow" }] }] })
+    .to_string();
+    fixture.serve(&fewer).await;
+    let body = call_tool("Echo", json!({})).to_string();
+    send.unbounded_send(Ok::<_, std::convert::Infallible>(body)).unwrap();
+    drop(send);
+    assert_eq!(running.await.unwrap().json()["error"]["code"], -32602, "the tool is gone");
 }

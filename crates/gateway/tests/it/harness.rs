@@ -164,10 +164,12 @@ pub(crate) fn parse_scopes(scopes: &[&str]) -> Option<Scopes> {
 }
 
 /// A JSON-RPC request of 2025-11-25.
+#[expect(clippy::needless_pass_by_value, reason = "so that calls can say json!({ … })")]
 pub(crate) fn message(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that calls can say json!({ … })")]
 pub(crate) fn call_tool(name: &str, arguments: Value) -> Value {
     message("tools/call", json!({ "name": name, "arguments": arguments }))
 }
@@ -293,6 +295,7 @@ pub(crate) fn host(authentication: &str) -> String {
         .to_string()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that calls can say json!({ … })")]
 fn respond(status: u16, body: Value) -> Value {
     json!({ "type": "Response", "runAfter": {}, "inputs": { "statusCode": status, "body": body } })
 }

@@ -41,7 +41,14 @@ async fn a_request_without_a_key_is_told_how_to_send_one() {
 async fn a_bad_key_is_told_what_is_wrong_with_it() {
     let fixture = Fixture::new("ApiKey").await;
     let good = fixture.key().await;
-    for bad in ["", "secret", "kwk1_", "kwk1_AAAA", &good.key.expose()[..60], &"k".repeat(2000)] {
+    for bad in [
+        "",
+        "secret",
+        "kwk1_",
+        "kwk1_AAAA",
+        good.key.expose().get(..60).unwrap(),
+        &"k".repeat(2000),
+    ] {
         assert_unauthenticated(&with(&fixture, &[("x-api-key", bad)]).await, "malformed");
     }
 

@@ -152,9 +152,21 @@ impl Manage {
     ) -> Result<()> {
         let replica = Arc::clone(&self.replica);
         let task = self.tasks.spawn(async move {
-            let revision = change.await?;
-            replica.in_force(revision).await;
-            Ok(())
+            match change.await {
+                Ok(revision) => {
+                    replica.in_force(revision).await;
+                    Ok(())
+                }
+                Err(error @ (store::Error::NotFound(_) | store::Error::Key(_))) => {
+                    Err(error.into())
+                }
+                Err(error) => {
+                    // Nobody knows whether it is durable. To decide by what the store says now, or to
+                    // admit nothing while it says nothing, is right in both cases.
+                    replica.refresh().await;
+                    Err(error.into())
+                }
+            }
         });
         task.await?
     }

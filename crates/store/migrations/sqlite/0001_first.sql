@@ -45,13 +45,13 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_newest_first ON api_keys (app_id, issued_at DESC, id DESC);
 
--- keep_until is null where nobody knows when the key expires.
+-- Kept for good: forgetting one when its key has expired would trust the wall clock, which may have been
+-- ahead for a moment.
 CREATE TABLE revocations (
     app_id BLOB NOT NULL REFERENCES apps (id),
     id TEXT NOT NULL,
     revoked_at BIGINT NOT NULL,
     revoked_by TEXT NOT NULL,
-    keep_until BIGINT,
     PRIMARY KEY (app_id, id)
 );
 

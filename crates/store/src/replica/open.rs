@@ -11,6 +11,7 @@ use futures::task::AtomicWaker;
 use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 /// Requests of different cores rarely meet at the same lock; a judgement takes each once.
 const SHARDS: usize = 16;
@@ -76,6 +77,8 @@ struct Entry {
     /// Why it was cut, and what tells the installation that cut it when it is dropped.
     cut: OnceLock<(Cut, mpsc::Sender<()>)>,
     waker: AtomicWaker,
+    /// Ends the connection that the response is written to.
+    hangup: CancellationToken,
 }
 
 impl OpenResponses {
@@ -83,12 +86,13 @@ impl OpenResponses {
         Self { shards: Default::default(), next: AtomicUsize::new(0), clock }
     }
 
-    pub(crate) fn open(this: &Arc<Self>, claim: Claim) -> OpenResponse {
+    pub(crate) fn open(this: &Arc<Self>, claim: Claim, hangup: CancellationToken) -> OpenResponse {
         let entry = Arc::new(Entry {
             claim,
             accepted: AtomicBool::new(false),
             cut: OnceLock::new(),
             waker: AtomicWaker::new(),
+            hangup,
         });
         let id = this.next.fetch_add(1, Ordering::Relaxed);
         this.shard(id).open.insert(id, Arc::clone(&entry));
@@ -112,6 +116,18 @@ impl OpenResponses {
             }
         }
         Closing(gone)
+    }
+
+    /// Ends the connections of what was cut and is still there; says how many responses that are.
+    pub(crate) fn hang_up(&self) -> usize {
+        let mut count = 0;
+        for shard in &self.shards {
+            for entry in lock(shard).open.values().filter(|entry| entry.cut.get().is_some()) {
+                entry.hangup.cancel();
+                count += 1;
+            }
+        }
+        count
     }
 
     pub(crate) fn take_uses(&self) -> Vec<(AppId, ApiKeyId, Timestamp)> {
