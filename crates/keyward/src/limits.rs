@@ -17,6 +17,17 @@ pub(crate) const NEVER_QUIET: Duration = Duration::from_secs(2);
 /// The most connections at once on the management listener: operators and their scripts.
 pub(crate) const MANAGE_CONNECTIONS: usize = 256;
 
+/// How many descriptors the data plane's connections leave to everything else: 256 management
+/// connections, and as many again for the store, the app folder's files and its watch.
+pub(crate) const DESCRIPTORS_KEPT: usize = 512;
+
+/// The connections that the data plane takes however few descriptors there are.
+pub(crate) const FEWEST_CONNECTIONS: usize = 64;
+
+/// Below how many connections the operator is told that the limit of open files is low: a shell's
+/// usual soft limit has 1024 descriptors, hard limits have thousands.
+pub(crate) const FEW_CONNECTIONS: usize = 1_000;
+
 /// How long an HTTP/2 connection may be silent before it is asked for a sign of life, and how long
 /// that may take.
 pub(crate) const PING_AFTER: Duration = Duration::from_secs(30);

@@ -1,24 +1,31 @@
 //! A listener: connections in, requests to a router, an orderly end.
 
+mod in_flight;
 mod prompt;
 mod survive;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use gateway::limits as bounds;
+use axum::extract::Request;
+use gateway::{Hangup, limits as bounds};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use self::in_flight::InFlight;
 use self::prompt::Prompt;
 use self::survive::survive;
 use crate::error::{Error, Result};
@@ -80,6 +87,8 @@ pub(crate) async fn serve(
             }
         };
         pause = limits::ACCEPT_PAUSE;
+        // Events are small and must not wait for more; a socket that refuses this works all the same.
+        drop(stream.set_nodelay(true));
         let (server, service, shutdown) = (Arc::clone(&server), service.clone(), shutdown.clone());
         tasks.spawn(async move {
             converse(&server, stream, service, shutdown).await;
@@ -104,26 +113,46 @@ async fn rest(error: &io::Error, pause: &mut Duration) {
     *pause = (*pause * 2).min(limits::ACCEPT_PAUSE_MOST);
 }
 
-async fn converse(
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    service: TowerToHyperService<Router>,
+    stream: S,
+    router: TowerToHyperService<Router>,
     shutdown: Shutdown,
 ) {
-    // Events are small and must not wait for more; a socket that refuses this works all the same.
-    drop(stream.set_nodelay(true));
+    let (hangup, in_flight) = (Hangup::default(), InFlight::default());
+    let service = {
+        let (hangup, in_flight) = (hangup.clone(), in_flight.clone());
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(hangup.clone());
+            let begun = in_flight.begin();
+            let answer = router.call(request);
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| begun.until_end_of(body))) }
+        })
+    };
     let stream = TokioIo::new(Prompt::new(stream, bounds::HEADER_TIME));
     let mut connection = std::pin::pin!(server.serve_connection(stream, service));
     let mut ending = false;
     loop {
         tokio::select! {
+            // What ends the connection at once comes before what would still write to it.
+            biased;
+            () = shutdown.hard.cancelled() => return,
+            () = hangup.0.cancelled() => return,
             ended = &mut connection => {
                 if let Err(error) = ended {
                     debug!(error, "A connection ended early: {error}");
                 }
                 return;
             }
-            () = shutdown.hard.cancelled() => return,
+            // HTTP/2 by itself lets a client stay that only answers pings. The second time, it has not
+            // taken the last bytes of an answer, or the farewell.
+            () = in_flight.none_for(bounds::HEADER_TIME) => {
+                if ending {
+                    return;
+                }
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
             () = shutdown.soft.cancelled(), if !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
@@ -148,4 +177,157 @@ fn server() -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(bounds::STREAMS_PER_CONNECTION)
         .max_header_list_size(u32::try_from(bounds::HEADER_BYTES).unwrap_or(u32::MAX));
     server
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::body::{Body, Bytes};
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use axum::{Extension, body};
+    use hyper::client::conn::http2;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::runtime::Builder;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Frame types (RFC 9113, 6).
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+
+    /// Longer than anything here lasts; no test waits for it, since its time is not real.
+    const LONG: Duration = Duration::from_hours(24);
+
+    fn paused() -> tokio::runtime::Runtime {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// A connection with the router at its other end.
+    fn connect(router: Router, tasks: &TaskTracker) -> DuplexStream {
+        let (client, stream) = duplex(64 * 1024);
+        let service = TowerToHyperService::new(router);
+        tasks.spawn(async move {
+            converse(&server(), stream, service, Shutdown::default()).await;
+        });
+        client
+    }
+
+    fn to(path: &str) -> Request<Body> {
+        Request::get(format!("http://tests{path}")).body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_request_can_hang_up_its_connection_and_no_other() {
+        paused().block_on(async {
+            let tasks = TaskTracker::new();
+            let hang_up = |Extension(hangup): Extension<Hangup>| async move {
+                hangup.0.cancel();
+                pending::<()>().await;
+            };
+            let router = Router::new().route("/", get(hang_up)).route("/stay", get(pending::<()>));
+            let mut other = connect(router.clone(), &tasks);
+            other.write_all(b"GET /stay HTTP/1.1\r\nHost: tests\r\n\r\n").await.unwrap();
+
+            let mut client = connect(router.clone(), &tasks);
+            client.write_all(b"GET / HTTP/1.1\r\nHost: tests\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            timeout(bounds::HEADER_TIME / 2, client.read_to_string(&mut answer))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(answer, "");
+
+            // Over HTTP/2 it takes the other requests of the connection with it.
+            let client = TokioIo::new(connect(router, &tasks));
+            let (mut requests, connection) =
+                http2::handshake(TokioExecutor::new(), client).await.unwrap();
+            tasks.spawn(async move { drop(connection.await) });
+            let stay = requests.send_request(to("/stay"));
+            let end = requests.send_request(to("/"));
+            let (stay, end) =
+                timeout(bounds::HEADER_TIME / 2, async { tokio::join!(stay, end) }).await.unwrap();
+            assert!(stay.is_err() && end.is_err());
+
+            assert!(timeout(LONG, other.read_u8()).await.is_err());
+        });
+    }
+
+    #[test]
+    fn an_http2_connection_without_a_request_is_ended_although_it_answers_pings() {
+        paused().block_on(async {
+            let tasks = TaskTracker::new();
+            let slow = || async {
+                tokio::time::sleep(10 * bounds::HEADER_TIME).await;
+                "late"
+            };
+            let endless = || async { Body::new(Endless) };
+            let router = Router::new().route("/slow", get(slow)).route("/endless", get(endless));
+            let client = TokioIo::new(connect(router, &tasks));
+            let (mut requests, connection) =
+                http2::handshake(TokioExecutor::new(), client).await.unwrap();
+            let mut connection = tasks.spawn(connection);
+
+            let answer = requests.send_request(to("/slow")).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            let late = body::to_bytes(Body::new(answer.into_body()), 64).await.unwrap();
+            assert_eq!(late, "late");
+
+            // An answer whose body goes on is in flight.
+            let answer = requests.send_request(to("/endless")).await.unwrap();
+            assert!(timeout(LONG, &mut connection).await.is_err());
+            drop(answer);
+            timeout(LONG, connection).await.unwrap().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn an_http2_client_that_ignores_the_farewell_is_dropped() {
+        paused().block_on(async {
+            let tasks = TaskTracker::new();
+            let mut client = connect(Router::new(), &tasks);
+            // The preface and empty SETTINGS (RFC 9113, 3.4), then every PING is answered.
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            let ended = async {
+                let (mut pong_count, mut is_told) = (0, false);
+                let mut head = [0; 9];
+                while client.read_exact(&mut head).await.is_ok() {
+                    let length = usize::from(head[1]) * 256 + usize::from(head[2]);
+                    let mut payload = vec![0; length];
+                    client.read_exact(&mut payload).await.unwrap();
+                    match (head[3], head[4]) {
+                        (GOAWAY, _) => is_told = true,
+                        // The first PING after it asks whether it has arrived.
+                        (PING, 0) if is_told => is_told = false,
+                        (PING, 0) => {
+                            let pong = [&[0, 0, 8, PING, 1, 0, 0, 0, 0], &payload[..]].concat();
+                            client.write_all(&pong).await.unwrap();
+                            pong_count += 1;
+                        }
+                        _ => {}
+                    }
+                }
+                pong_count
+            };
+            assert!(timeout(LONG, ended).await.unwrap() > 1);
+        });
+    }
+
+    /// A body that never ends.
+    struct Endless;
+
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            std::task::Poll::Pending
+        }
+    }
 }

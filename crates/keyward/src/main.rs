@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod config;
 mod data_dir;
+mod descriptors;
 mod duration;
 mod error;
 mod folder;

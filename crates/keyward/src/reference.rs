@@ -71,7 +71,8 @@ Relative paths in the file begin at the file's folder. Durations are numbers wit
         "\n### `[[operator]]`\n\nSomebody who may call the management plane besides the data folder's \
          own operator, who is an owner and is named `operator`. Each has {}: a name for audit rows; \
          `reader` (lists), `issuer` (issues API keys too) or `owner` (revokes and regenerates too); and \
-         a file with an operator token, which others than its owner and group cannot read.\n",
+         a file with an operator token, which others than its owner and group cannot read. No two \
+         operators have the same token.\n",
         OPERATOR_FIELDS.map(|field| format!("`{field}`")).join(", ")
     );
     page.push_str("\n## Variables that are no settings\n\n| variable | meaning |\n|---|---|\n");

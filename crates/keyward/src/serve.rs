@@ -30,7 +30,7 @@ use crate::ready::Ready;
 use crate::running::{self, Endpoint};
 use crate::source::{Loaded, Source};
 use crate::watch::Watch;
-use crate::{limits, log, output};
+use crate::{descriptors, limits, log, output};
 
 /// Serves until a signal ends it.
 pub(crate) async fn run(
@@ -54,6 +54,7 @@ pub(crate) async fn run(
     let store = open_store(&data_dir, masters, &clock).await?;
     let app_id = store.ensure_app(&name).await.map_err(Error::store("read the store"))?;
 
+    let mcp_connections = descriptors::data_plane_connections();
     let (data_plane, listen) = listener::bind(config.data_plane.listen, "MCP servers").await?;
     let (management, manage_listen) =
         listener::bind(config.management.listen, "management").await?;
@@ -72,7 +73,8 @@ pub(crate) async fn run(
         .map_err(unreadable_store)?;
 
     let running = Running::new(Arc::clone(&replica), Arc::clone(&store), config.shutdown_grace);
-    running.serve_mcp(data_plane, Gateway::new(replica, Arc::clone(&clock), running.work.clone()));
+    let gateway = Gateway::new(replica, Arc::clone(&clock), running.work.clone());
+    running.listen(data_plane, gateway.router(), mcp_connections);
     let manage_url = url_at(manage_listen)?;
     running.serve_management(management, config.management, operators, clock);
     running.start_chores();
@@ -169,6 +171,15 @@ fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators>
     let mut operators = vec![own];
     for OperatorEntry { name, role, token_file } in entries {
         let token = data_dir::read_operator_token(token_file)?;
+        // A call with it would count as one of the two, with that one's role.
+        if let Some(other) = operators.iter().find(|other| other.token.matches(token.expose())) {
+            return Err(Error::Unfit(format!(
+                "the operators {} and {name} have the same token: put another into {}, since a \
+                 token says who calls",
+                other.name,
+                token_file.display()
+            )));
+        }
         operators.push(Operator { name: name.clone(), role: *role, token, not_after: None });
     }
     Ok(Operators::new(operators))
@@ -262,10 +273,6 @@ impl Running {
             chores: TaskTracker::new(),
             stop_chores: CancellationToken::new(),
         }
-    }
-
-    fn serve_mcp(&self, listener: TcpListener, gateway: Gateway) {
-        self.listen(listener, gateway.router(), gateway::limits::CONNECTION_COUNT);
     }
 
     fn serve_management(

@@ -105,3 +105,36 @@ fn a_workflow_reads_app_settings_of_the_environment_and_no_other_variable() {
     let called = server.tool(key.trim(), "Greet", &serde_json::json!({ "name": "Ada" }));
     assert!(called.body.contains("Servus Ada!"), "{called:?}");
 }
+
+#[test]
+fn operators_with_the_same_token_are_refused_by_name() {
+    let sandbox = Sandbox::new();
+    drop(sandbox.serve());
+    let other = Sandbox::new();
+    drop(other.serve());
+    for (file, of) in [("own", &sandbox), ("another", &other)] {
+        sandbox.write(file, &of.read("tools/.keyward/operator-token"));
+        sandbox.set_mode(file, 0o600);
+    }
+    let entry = |name: &str, file: &str| {
+        format!("[[operator]]\nname = \"{name}\"\nrole = \"reader\"\ntoken_file = \"{file}\"\n")
+    };
+    let serve = |entries: &[String]| {
+        sandbox.write("keyward.toml", &entries.concat());
+        let refused = sandbox.run_with(sandbox.serve_command(&["--config", "keyward.toml"]), "");
+        assert!(!refused.err.contains("kwo1_"), "{refused:?}");
+        refused
+    };
+    serve(&[entry("ci", "own")])
+        .failed(3, &["operators operator and ci have the same token", "own"]);
+    let both = [entry("ci", "another"), entry("audit", "another")];
+    serve(&both).failed(3, &["operators ci and audit have the same token", "another"]);
+    sandbox.write("keyward.toml", &entry("ci", "another"));
+    let server = sandbox.serve_with(&["--config", "keyward.toml"]);
+    let answer = server.manage_as(
+        other.read("tools/.keyward/operator-token").trim(),
+        "listMcpServerUrl",
+        &serde_json::json!({}),
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+}

@@ -1,8 +1,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::harness::{DEADLINE, Sandbox, Server, raw};
@@ -105,4 +106,31 @@ fn requests_beyond_every_bound_are_refused_and_others_served_all_the_while() {
         }
         assert_eq!(server.greet(key.trim()), 200);
     }
+}
+
+#[test]
+fn connections_to_the_mcp_servers_leave_descriptors_to_management() {
+    let sandbox = Sandbox::new();
+    let serve = sandbox.serve_command(&[]);
+    let mut limited = Command::new("/bin/sh");
+    // The soft limit is raised to the hard one.
+    limited.args(["-c", "ulimit -Sn 300; ulimit -Hn 600; exec \"$0\" \"$@\""]);
+    limited.arg(serve.get_program()).args(serve.get_args());
+    limited.current_dir(sandbox.path("")).env_clear().env("HOME", sandbox.path("home"));
+    let server = sandbox.serve_by(limited);
+    server.log.wait_for(0, "take 88 connections at once");
+
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let open: Vec<TcpStream> =
+        (0..700).map(|_| TcpStream::connect(server.listen()).unwrap()).collect();
+    for _ in 0..20 {
+        let answer = server.manage("listMcpServerUrl", &json!({}));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert!(!server.log.text().contains("Cannot accept"), "{}", server.log.text());
+    drop(open);
+    // Those who waited are let in.
+    let key = sandbox.run(&["key", "issue", "-q"]).ok();
+    assert_eq!(server.greet(key.trim()), 200);
 }

@@ -157,15 +157,13 @@ impl Manage {
                     replica.in_force(revision).await;
                     Ok(())
                 }
-                Err(error @ (store::Error::NotFound(_) | store::Error::Key(_))) => {
-                    Err(error.into())
-                }
-                Err(error) => {
-                    // Nobody knows whether it is durable. To decide by what the store says now, or to
-                    // admit nothing while it says nothing, is right in both cases.
+                Err(error @ store::Error::OutcomeUnknown(_)) => {
+                    // To decide by what the store says now, or to admit nothing while it says
+                    // nothing, is right whether or not the change is durable.
                     replica.refresh().await;
                     Err(error.into())
                 }
+                Err(error) => Err(error.into()),
             }
         });
         task.await?
