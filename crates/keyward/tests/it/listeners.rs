@@ -1,9 +1,10 @@
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{DEADLINE, Sandbox, Server, raw};
@@ -114,20 +115,22 @@ fn connections_to_the_mcp_servers_leave_descriptors_to_management() {
     let serve = sandbox.serve_command(&[]);
     let mut limited = Command::new("/bin/sh");
     // The soft limit is raised to the hard one.
-    limited.args(["-c", "ulimit -Sn 300; ulimit -Hn 600; exec \"$0\" \"$@\""]);
+    limited.args(["-c", "ulimit -Sn 100; ulimit -Hn 128; exec \"$0\" \"$@\""]);
     limited.arg(serve.get_program()).args(serve.get_args());
     limited.current_dir(sandbox.path("")).env_clear().env("HOME", sandbox.path("home"));
     let server = sandbox.serve_by(limited);
-    server.log.wait_for(0, "take 88 connections at once");
+    server.log.wait_for(0, "take 64 connections at once");
 
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    // More than there are descriptors, and no more than a short queue of the kernel holds.
     let open: Vec<TcpStream> =
-        (0..700).map(|_| TcpStream::connect(server.listen()).unwrap()).collect();
+        (0..150).map(|_| TcpStream::connect(server.listen()).unwrap()).collect();
     for _ in 0..20 {
         let answer = server.manage("listMcpServerUrl", &json!({}));
         assert_eq!(answer.status, 200, "{answer:?}");
     }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let open_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(open_files.matches("128").count(), 2, "{open_files}");
     assert!(!server.log.text().contains("Cannot accept"), "{}", server.log.text());
     drop(open);
     // Those who waited are let in.
