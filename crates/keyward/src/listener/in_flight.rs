@@ -1,12 +1,13 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 
-/// How many requests of one connection are being answered.
+/// How many requests of one connection wait for us: their handler runs, or their body has been asked
+/// for more. What waits for the client to take it is not among them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InFlight(watch::Sender<usize>);
 
@@ -36,9 +37,10 @@ impl InFlight {
 pub(super) struct Begun(watch::Sender<usize>);
 
 impl Begun {
-    /// Ties the request to its answer's body: it is answered when the body's last byte is taken.
+    /// Counts the request on while its answer's body is waited for.
     pub(super) fn until_end_of(self, body: Body) -> Body {
-        Body::new(Counted { body, _begun: self })
+        let in_flight = InFlight(self.0.clone());
+        Body::new(Counted { body, in_flight, begun: None })
     }
 }
 
@@ -50,7 +52,8 @@ impl Drop for Begun {
 
 struct Counted {
     body: Body,
-    _begun: Begun,
+    in_flight: InFlight,
+    begun: Option<Begun>,
 }
 
 impl http_body::Body for Counted {
@@ -61,7 +64,13 @@ impl http_body::Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // HTTP/2 asks only when the client's window has room.
+        if self.begun.is_none() {
+            self.begun = Some(self.in_flight.begin());
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.begun = None;
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -75,12 +84,14 @@ impl http_body::Body for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use http_body::Body as _;
 
     use super::*;
 
     #[test]
-    fn idleness_begins_when_the_last_body_ends() {
+    fn a_connection_is_idle_when_nothing_waits_for_us() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -89,18 +100,48 @@ mod tests {
         runtime.block_on(async {
             let minute = Duration::from_mins(1);
             let in_flight = InFlight::default();
+            let idle = async || {
+                let idle = in_flight.none_for(minute);
+                tokio::time::timeout(10 * minute, idle).await.is_ok()
+            };
             let (one, two) = (in_flight.begin(), in_flight.begin());
-            let body = one.until_end_of(Body::from("answer"));
             drop(two);
-            let idle = in_flight.none_for(minute);
-            assert!(tokio::time::timeout(10 * minute, idle).await.is_err());
-            drop(body);
-            let idle = in_flight.none_for(minute);
-            assert!(tokio::time::timeout(minute / 2, idle).await.is_err());
-            let begun = tokio::time::Instant::now();
-            in_flight.none_for(minute).await;
-            assert_eq!(begun.elapsed(), minute);
+            assert!(!idle().await, "a handler runs");
+            let (events, body) = channel();
+            let mut body = one.until_end_of(body);
+            assert!(idle().await, "nobody asks for the body");
+            let frame = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+            assert!(frame.is_pending());
+            assert!(!idle().await, "an event is waited for");
+            events.send(()).unwrap();
+            assert!(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some());
+            assert!(idle().await, "the event is the client's to take");
+            assert!(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_none());
+            assert!(idle().await, "the body has ended");
         });
+    }
+
+    /// A body of one byte, once it is told to.
+    fn channel() -> (tokio::sync::oneshot::Sender<()>, Body) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        (sender, Body::new(Event(Some(receiver))))
+    }
+
+    struct Event(Option<tokio::sync::oneshot::Receiver<()>>);
+
+    impl http_body::Body for Event {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            let Some(receiver) = &mut self.0 else { return Poll::Ready(None) };
+            ready!(Pin::new(receiver).poll(cx)).unwrap();
+            self.0 = None;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
     }
 
     #[test]
