@@ -85,7 +85,7 @@ impl fmt::Debug for WorkflowEntry {
 pub struct Tool {
     name: String,
     description: Option<String>,
-    input_schema: Map<String, Value>,
+    input_schema: Arc<Map<String, Value>>,
     workflow: Arc<Workflow>,
     host: Arc<Host>,
 }
@@ -102,7 +102,7 @@ impl Tool {
     }
 
     /// Gives the trigger's schema; its `type` is always `object`.
-    pub fn input_schema(&self) -> &Map<String, Value> {
+    pub fn input_schema(&self) -> &Arc<Map<String, Value>> {
         &self.input_schema
     }
 
@@ -232,7 +232,7 @@ fn read_one(
         Arc::new(Tool {
             name: name.to_owned(),
             description: workflow.trigger().description().map(str::to_owned),
-            input_schema,
+            input_schema: Arc::new(input_schema),
             workflow: Arc::clone(&workflow),
             host: Arc::new(host()),
         })

@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -90,7 +91,7 @@ impl Gateway {
         let claims = key.as_ref().map(|presented| presented.claims().clone());
         let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
         let claim = Claim { app: app.id, server: server.clone(), key: claims };
-        let mut open = self.means.replica.open(claim, hangup);
+        let open = self.means.replica.open(claim, hangup);
         let snapshot = self.snapshot()?;
         let mut tools = self.tools(&snapshot, app, &server, key.as_ref())?;
         open.accepted();
@@ -98,13 +99,15 @@ impl Gateway {
             return Err(Refused::Method("POST"));
         }
         let (parts, body) = request.into_parts();
-        let (body, room) = until_cut(&mut open, self.read(&parts.headers, body)).await??;
+        let reading = pin!(self.read(declared_length(&parts.headers), body));
+        let (body, room) = until_cut(&open, reading).await??;
         // A body may take its time. What the call may do is decided by what holds when it begins.
         let now = self.snapshot()?;
         if !Arc::ptr_eq(&snapshot, &now) {
             tools = self.tools(&now, app, &server, key.as_ref())?;
         }
-        let response = until_cut(&mut open, self.serve(tools, parts, body)).await??;
+        let serving = pin!(self.serve(tools, parts, body));
+        let response = until_cut(&open, serving).await??;
         drop(room);
         let is_stream = has_type(response.headers(), CONTENT_TYPE, EVENT_STREAM);
         Ok(response.map(|body| Body::new(Guarded::new(body, open, is_stream))))
@@ -160,11 +163,9 @@ impl Gateway {
     /// Reads the whole body, within its bounds of size, time and memory. The permit is its memory's.
     async fn read(
         &self,
-        headers: &HeaderMap,
+        declared: Option<u64>,
         body: Body,
     ) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
-        let declared: Option<u64> =
-            headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let most = match declared.map(usize::try_from) {
             None => limits::BODY_BYTES,
             Some(Ok(length)) if length <= limits::BODY_BYTES => length,
@@ -208,6 +209,10 @@ impl Gateway {
         let response = service.handle(Request::from_parts(parts, Full::new(body))).await;
         smooth(response.map(Body::new), is_json)
     }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What a body takes of [`limits::BODIES_KIB`]: at least one.

@@ -1,6 +1,6 @@
 //! Keeps what a cut has ended from its client: a handler under way, and every frame of a body.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,12 +8,11 @@ use http_body::{Body, Frame, SizeHint};
 use store::{Cut, OpenResponse};
 
 /// Runs `handler` until it has answered or must end. Its answer counts only if it may still be given
-/// once it is there.
+/// once it is there. The handler comes pinned, since it is large and would be copied on its way here.
 pub(crate) async fn until_cut<T>(
-    open: &mut OpenResponse,
-    handler: impl Future<Output = T>,
+    open: &OpenResponse,
+    mut handler: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Cut> {
-    let mut handler = pin!(handler);
     std::future::poll_fn(|cx| match handler.as_mut().poll(cx) {
         Poll::Ready(answer) => Poll::Ready(open.trusted().map(|()| answer)),
         Poll::Pending => open.poll_cut(cx).map(Err),

@@ -180,5 +180,5 @@ impl ServerHandler for ToolServer {
 
 fn describe(tool: &WorkflowTool) -> Tool {
     let description = tool.description().map(|text| text.to_owned().into());
-    Tool::new_with_raw(tool.name().to_owned(), description, Arc::new(tool.input_schema().clone()))
+    Tool::new_with_raw(tool.name().to_owned(), description, Arc::clone(tool.input_schema()))
 }

@@ -36,6 +36,10 @@ use client::Surroundings;
 use config::{Config, Environment, RawConfig};
 use error::{Error, Result};
 
+/// A tenth of a tool call's time went into the system's allocator (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long what still runs in threads may take once everything else has ended.
 const THREADS_END: Duration = Duration::from_secs(1);
 

@@ -307,8 +307,8 @@ impl Running {
 
     fn start_chores(&self) {
         let stop = self.stop_chores.clone();
-        let recovering = Arc::clone(&self.replica).recover(stop.clone().cancelled_owned());
-        self.chores.spawn(recovering);
+        let tending = Arc::clone(&self.replica).tend(stop.clone().cancelled_owned());
+        self.chores.spawn(tending);
         let replica = Arc::clone(&self.replica);
         self.chores.spawn(async move {
             loop {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use keys::{ApiKeyId, AppId, Clock, Timestamp};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use url::Url;
@@ -26,6 +27,10 @@ const LEAVE: Duration = Duration::from_millis(250);
 /// How long the store may take to be read. A disk that hangs must not keep an ended key alive: past
 /// this, the replica admits nothing, as where reading fails.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+
+/// How late the end of a stream may be after its key's last instant. The wall clock is looked at this
+/// often and not waited for, since it may be set, which no timer notices.
+const LOOK_AT_CLOCK: Duration = Duration::from_millis(25);
 
 /// How long a replica that could not read the store waits before it asks again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
@@ -222,17 +227,21 @@ impl Replica {
         }
     }
 
-    /// Asks the store again while suspended; runs until `stop` is ready.
-    pub async fn recover(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    /// Ends what was opened with a key that expires, and asks the store again while suspended; runs
+    /// until `stop` is ready.
+    pub async fn tend(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop.fuse());
+        let mut asked_at = Instant::now();
         loop {
             tokio::select! {
                 () = &mut stop => return,
-                () = tokio::time::sleep(RELOAD_PAUSE) => {}
+                () = tokio::time::sleep(LOOK_AT_CLOCK) => {}
             }
-            if self.suspended.load(Ordering::SeqCst) {
+            self.open.cut_expired();
+            if self.suspended.load(Ordering::SeqCst) && asked_at.elapsed() >= RELOAD_PAUSE {
                 let served = self.served.lock().await;
                 self.reload(&served).await;
+                asked_at = Instant::now();
             }
         }
     }

@@ -17,7 +17,7 @@ fn with_schema(schema: &Value) -> String {
 fn schema_of(given: &Value) -> String {
     let app = app(&[("W/workflow.json", &with_schema(given))]);
     let tool = app.default_server().tool("W").unwrap();
-    Value::Object(tool.input_schema().clone()).to_string()
+    Value::Object(tool.input_schema().as_ref().clone()).to_string()
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_request_workflow_with_a_response_is_a_tool() {
     assert_eq!(tool.name(), "Do.it_now-1");
     assert_eq!(tool.description(), Some("Does it."));
     assert_eq!(
-        Value::Object(tool.input_schema().clone()),
+        Value::Object(tool.input_schema().as_ref().clone()),
         json!({"type":"object","properties":{"a":{"type":"string"}}})
     );
     let entry = &app.workflows()["Do.it_now-1"];
@@ -53,7 +53,7 @@ fn a_schema_is_always_one_of_an_object() {
     );
     let app = app(&[("W/workflow.json", TOOL)]);
     let tool = app.default_server().tool("W").unwrap();
-    assert_eq!(Value::Object(tool.input_schema().clone()), json!({"type":"object"}));
+    assert_eq!(Value::Object(tool.input_schema().as_ref().clone()), json!({"type":"object"}));
     for schema in [json!({"type":"array"}), json!({"type":["string","null"]})] {
         let said = left_out(&[("W/workflow.json", &with_schema(&schema))]);
         assert_eq!(

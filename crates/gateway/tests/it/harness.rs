@@ -84,6 +84,7 @@ impl Fixture {
         };
         let replica =
             Replica::start(Arc::clone(&store), Arc::clone(&shared), vec![served]).await.unwrap();
+        tokio::spawn(Arc::clone(&replica).tend(std::future::pending()));
         let router = Gateway::new(Arc::clone(&replica), shared, TaskTracker::new()).router();
         Self { store, replica, router, clock, app, _dir: dir }
     }

@@ -1,24 +1,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Requests of different cores rarely meet at the same lock; a judgement takes each once.
 const SHARDS: usize = 16;
 
-/// The longest that an open response goes without a look at the wall clock: it may be set forward,
-/// which no timer notices.
-const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
+/// After every instant at which a key can end.
+const NEVER: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 
 /// What a response is admitted on.
 #[derive(Clone, Debug)]
@@ -65,9 +61,10 @@ pub(crate) struct OpenResponses {
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Default)]
 struct Shard {
     open: BTreeMap<usize, Arc<Entry>>,
+    /// No key of an open response that is not cut ends before this.
+    earliest: Timestamp,
     uses: BTreeMap<(AppId, ApiKeyId), Timestamp>,
 }
 
@@ -95,8 +92,11 @@ impl OpenResponses {
             hangup,
         });
         let id = this.next.fetch_add(1, Ordering::Relaxed);
-        this.shard(id).open.insert(id, Arc::clone(&entry));
-        OpenResponse { all: Arc::clone(this), id, entry, timer: None }
+        let mut shard = this.shard(id);
+        shard.earliest = shard.earliest.min(entry.not_after());
+        shard.open.insert(id, Arc::clone(&entry));
+        drop(shard);
+        OpenResponse { all: Arc::clone(this), id, entry }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -116,6 +116,33 @@ impl OpenResponses {
             }
         }
         Closing(gone)
+    }
+
+    /// Cuts what was opened with a key that has expired by now. Costs a comparison for each shard where
+    /// none has.
+    pub(crate) fn cut_expired(&self) {
+        let now = self.clock.now();
+        // What expires by itself is not waited for, so nobody needs to know when it has left.
+        let (leaving, _gone) = mpsc::channel(1);
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            if now <= shard.earliest {
+                continue;
+            }
+            let mut earliest = NEVER;
+            for entry in shard.open.values().filter(|entry| entry.cut.get().is_none()) {
+                let at = entry.not_after();
+                if now <= at {
+                    earliest = earliest.min(at);
+                } else {
+                    let cut = Cut::Refused(Refusal::Expired { at });
+                    // Cut for another reason at this moment: it ends all the same.
+                    drop(entry.cut.set((cut, leaving.clone())));
+                    entry.waker.wake();
+                }
+            }
+            shard.earliest = earliest;
+        }
     }
 
     /// Ends the connections of what was cut and is still there; says how many responses that are.
@@ -155,6 +182,12 @@ impl OpenResponses {
     }
 }
 
+impl Default for Shard {
+    fn default() -> Self {
+        Self { open: BTreeMap::new(), earliest: NEVER, uses: BTreeMap::new() }
+    }
+}
+
 impl Shard {
     fn note(&mut self, app: AppId, id: ApiKeyId, at: Timestamp) {
         let latest = self.uses.entry((app, id)).or_insert(at);
@@ -163,6 +196,10 @@ impl Shard {
 }
 
 impl Entry {
+    fn not_after(&self) -> Timestamp {
+        self.claim.key.as_ref().and_then(Claims::not_after).unwrap_or(NEVER)
+    }
+
     fn used(&self, now: Timestamp) -> Option<(AppId, ApiKeyId, Timestamp)> {
         let key = self.claim.key.as_ref()?;
         self.accepted.load(Ordering::Relaxed).then(|| (self.claim.app, key.key_id(), now))
@@ -193,7 +230,6 @@ pub struct OpenResponse {
     all: Arc<OpenResponses>,
     id: usize,
     entry: Arc<Entry>,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl fmt::Debug for OpenResponse {
@@ -216,36 +252,19 @@ impl OpenResponse {
         if let Some((cut, _)) = self.entry.cut.get() {
             return Err(cut.clone());
         }
-        match self.entry.claim.key.as_ref().and_then(Claims::not_after) {
-            Some(at) if self.all.clock.now() > at => Err(Cut::Refused(Refusal::Expired { at })),
-            _ => Ok(()),
-        }
+        let at = self.entry.not_after();
+        if self.all.clock.now() > at { Err(Cut::Refused(Refusal::Expired { at })) } else { Ok(()) }
     }
 
-    /// Ready when it must end; wakes the task when that happens later.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+    /// Ready when it must end; wakes the task when that happens later. An expiry is noticed by
+    /// [`crate::Replica::tend`], so that no response needs a timer.
+    pub fn poll_cut(&self, cx: &Context<'_>) -> Poll<Cut> {
         self.entry.waker.register(cx.waker());
-        let not_after = self.entry.claim.key.as_ref().and_then(Claims::not_after);
-        loop {
-            if let Err(cut) = self.trusted() {
-                return Poll::Ready(cut);
-            }
-            let Some(at) = not_after else { return Poll::Pending };
-            // The key is valid up to and including its last millisecond.
-            let left = at.duration_since(self.all.clock.now()) + Duration::from_millis(1);
-            let wait = left.min(LOOK_AT_CLOCK);
-            let timer = match &mut self.timer {
-                Some(timer) if !timer.is_elapsed() => timer,
-                _ => self.timer.insert(Box::pin(tokio::time::sleep(wait))),
-            };
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
+        self.trusted().map_or_else(Poll::Ready, |()| Poll::Pending)
     }
 
     /// Waits until it must end.
-    pub async fn cut(&mut self) -> Cut {
+    pub async fn cut(&self) -> Cut {
         poll_fn(|cx| self.poll_cut(cx)).await
     }
 }

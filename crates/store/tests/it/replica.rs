@@ -18,8 +18,8 @@ async fn a_regeneration_cuts_what_its_keys_opened_and_nothing_else() {
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let primary = fixture.issue(Slot::Primary).await;
     let secondary = fixture.issue(Slot::Secondary).await;
-    let mut ended = replica.open(fixture.claim(Some(&primary.key)), CancellationToken::new());
-    let mut other = replica.open(fixture.claim(Some(&secondary.key)), CancellationToken::new());
+    let ended = replica.open(fixture.claim(Some(&primary.key)), CancellationToken::new());
+    let other = replica.open(fixture.claim(Some(&secondary.key)), CancellationToken::new());
     assert_eq!(ended.trusted(), Ok(()));
     assert!(ended.cut().now_or_never().is_none());
 
@@ -43,7 +43,7 @@ async fn a_response_registered_before_its_check_is_cut_by_a_change_in_between() 
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue(Slot::Primary).await;
     // Registered; the installation comes; only then the check would be made.
-    let mut open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let id = RevokedId::Key(issued.id);
     let revision = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
     replica.in_force(revision).await;
@@ -70,7 +70,7 @@ async fn a_response_ends_a_millisecond_after_its_keys_last_instant() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue_for(Slot::Primary, Some(Duration::from_secs(60))).await;
-    let mut open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     fixture.clock.advance(Duration::from_secs(60));
     assert!(open.cut().now_or_never().is_none());
     fixture.clock.advance(Duration::from_millis(1));
@@ -82,7 +82,8 @@ async fn an_open_response_wakes_by_itself_when_its_key_expires() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue_for(Slot::Primary, Some(Duration::from_millis(5))).await;
-    let mut open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    tokio::spawn(Arc::clone(&replica).tend(std::future::pending()));
     let waiting = tokio::spawn(async move { open.cut().await });
     fixture.clock.advance(Duration::from_millis(6));
     assert!(matches!(waiting.await.unwrap(), Cut::Refused(Refusal::Expired { .. })));
@@ -93,8 +94,8 @@ async fn a_stricter_type_ends_what_came_in_without_a_key() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
     let issued = fixture.issue(Slot::Primary).await;
-    let mut nobody = replica.open(fixture.claim(None), CancellationToken::new());
-    let mut with_key = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let nobody = replica.open(fixture.claim(None), CancellationToken::new());
+    let with_key = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     replica.serve_app(fixture.app, app(&[("host.json", &host("ApiKey"))])).await;
     assert_eq!(nobody.cut().now_or_never(), Some(Cut::AuthenticationChanged));
     assert!(with_key.cut().now_or_never().is_none());
@@ -131,7 +132,7 @@ async fn a_disabled_or_removed_server_ends_its_responses() {
     let replica = fixture.replica(&[("host.json", &host)]).await;
     for without in [off, none] {
         replica.serve_app(fixture.app, make(on)).await;
-        let mut open = replica.open(
+        let open = replica.open(
             store::Claim { server: "desk".to_owned(), ..fixture.claim(None) },
             CancellationToken::new(),
         );
@@ -146,7 +147,7 @@ async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue(Slot::Secondary).await;
-    let mut open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let revision = fixture.regenerate(Slot::Primary).await;
     fixture.store.close().await;
     replica.in_force(revision).await;
@@ -158,7 +159,7 @@ async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
 async fn shutting_down_cuts_all_and_admits_nothing_more() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
-    let mut open = replica.open(fixture.claim(None), CancellationToken::new());
+    let open = replica.open(fixture.claim(None), CancellationToken::new());
     replica.shut_down().await;
     assert_eq!(open.cut().now_or_never(), Some(Cut::ShuttingDown));
     assert!(replica.snapshot().is_err());
