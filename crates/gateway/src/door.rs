@@ -5,11 +5,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use keys::{Clock, Grant, Presented, Refusal};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -77,6 +77,9 @@ impl Gateway {
             }
             Target::Register | Target::Nothing => return Err(nothing_here(app)),
         };
+        if !app.app.authentication().admits_api_keys() {
+            return Err(access_tokens_only());
+        }
         let key = match Credential::read(request.headers()).map_err(unreadable)? {
             Credential::Absent => None,
             Credential::ApiKey(presented) => Some(presented),
@@ -166,29 +169,36 @@ impl Gateway {
         declared: Option<u64>,
         body: Body,
     ) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
-        let most = match declared.map(usize::try_from) {
-            None => limits::BODY_BYTES,
-            Some(Ok(length)) if length <= limits::BODY_BYTES => length,
-            Some(_) => return Err(Refused::TooLarge(limits::BODY_BYTES)),
-        };
+        if declared.is_some_and(|length| length > limits::BODY_BYTES as u64) {
+            return Err(Refused::TooLarge(limits::BODY_BYTES));
+        }
         let reading = async {
-            let bodies = Arc::clone(&self.bodies);
-            let mut room =
-                bodies.acquire_many_owned(kib(most)).await.map_err(|_| Refused::Broken)?;
-            let body = match Limited::new(body, limits::BODY_BYTES).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(error) if error.is::<LengthLimitError>() => {
+            let mut body = pin!(body);
+            let mut bytes = BytesMut::new();
+            let mut room = self.room_for(1)?;
+            while let Some(frame) = body.frame().await {
+                let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
+                let length = bytes.len() + data.len();
+                if length > limits::BODY_BYTES {
                     return Err(Refused::TooLarge(limits::BODY_BYTES));
                 }
-                Err(_) => return Err(Refused::Broken),
-            };
-            drop(room.split((kib(most) - kib(body.len())) as usize));
-            Ok((body, room))
+                // Charged as it arrives: who declares much and sends little takes little.
+                room.merge(self.room_for(length / 1024 + 1 - room.num_permits())?);
+                bytes.extend_from_slice(&data);
+            }
+            Ok((bytes.freeze(), room))
         };
         match tokio::time::timeout(limits::BODY_TIME, reading).await {
             Ok(read) => read,
             Err(_) => Err(Refused::Slow),
         }
+    }
+
+    fn room_for(&self, kib: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies)
+            .try_acquire_many_owned(kib)
+            .map_err(|_| Refused::Unavailable("too many large requests are under way"))
     }
 
     async fn serve(
@@ -213,11 +223,6 @@ impl Gateway {
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// What a body takes of [`limits::BODIES_KIB`]: at least one.
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

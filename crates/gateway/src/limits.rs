@@ -6,9 +6,9 @@ use std::time::Duration;
 /// what the MCP SDKs allow by default.
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The bytes of request bodies that are in memory at once, in KiB. What a body is parsed into takes
-/// many times its text; a request that finds no room waits for it as long as its body may take.
-pub const BODIES_KIB: usize = 32 * 1024;
+/// The request bodies that may be in memory at once, in KiB: a hundred thousand common ones, or 64 of
+/// the largest. One that finds no room is asked to come again.
+pub const BODIES_KIB: usize = 256 * 1024;
 
 /// How long a client may take to send a body once its headers are in. Long enough for
 /// [`BODY_BYTES`] over a slow mobile link, short enough that a slow socket cannot be held for ever.

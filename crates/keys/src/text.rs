@@ -27,7 +27,7 @@ pub(crate) fn write(prefix: &[u8; PREFIX_LEN], body: &[u8]) -> SecretString {
     SecretString::from(text)
 }
 
-/// Reads the body out of a text, which must be the one that [`write`] gives for it.
+/// Reads the body out of a text, which must be the one that [`write()`] gives for it.
 pub(crate) fn read(
     prefix: &[u8; PREFIX_LEN],
     text: &[u8],

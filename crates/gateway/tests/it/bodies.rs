@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use gateway::limits;
 use http::StatusCode;
 use http_body::Frame;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::harness::{DEFAULT, Fixture, bare, message, request};
 
@@ -72,6 +74,35 @@ async fn a_body_that_never_ends_is_given_up() {
     let answer = fixture.send(stuck).await;
     assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
     answer.refusal();
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_room_for_them_are_asked_to_come_again_and_small_ones_go_on() {
+    let fixture = Arc::new(Fixture::new("Anonymous").await);
+    // Each has sent nearly all that a body may have, and sends no more.
+    let chunks = limits::BODY_BYTES / (64 * 1024) - 1;
+    let stalled: Vec<_> = (0..limits::BODIES_KIB * 1024 / limits::BODY_BYTES + 4)
+        .map(|_| {
+            let fixture = Arc::clone(&fixture);
+            let body = Body::new(Chunks { left: chunks, ends: false });
+            tokio::spawn(async move { fixture.send(bare(DEFAULT, body)).await })
+        })
+        .collect();
+    while !stalled.iter().any(JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    for request in stalled {
+        if request.is_finished() {
+            let answer = request.await.unwrap();
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.header("retry-after").is_some());
+            answer.refusal();
+        } else {
+            request.abort();
+        }
+    }
+    let small = fixture.call(DEFAULT, None, &message("tools/list", json!({}))).await;
+    assert_eq!(small.status, 200);
 }
 
 #[tokio::test]

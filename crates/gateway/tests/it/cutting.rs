@@ -1,11 +1,13 @@
 //! What an ended key, a stricter type or a removed server does to what is open.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
 use futures::StreamExt as _;
+use futures::channel::mpsc::{self, UnboundedSender};
 use keys::{ApiKey, RevokedId, Slot};
 use serde_json::json;
 use store::AppState;
@@ -177,48 +179,43 @@ async fn a_cut_ends_the_run_too() {
     until_no_run_is_left(&fixture, &app).await;
 }
 
-#[tokio::test]
-async fn a_body_that_arrives_after_the_cut_starts_nothing() {
-    let fixture = Arc::new(Fixture::new("ApiKey").await);
-    let key = fixture.key().await.key;
-    let (send, rest) = futures::channel::mpsc::unbounded();
-    let mut request = request(DESK, Some(&key), &json!({}));
+/// A request that was admitted and whose body is still to come, through the sender.
+async fn without_its_body(
+    fixture: &Arc<Fixture>,
+    key: &ApiKey,
+) -> (UnboundedSender<Result<String, Infallible>>, JoinHandle<Answer>) {
+    let (send, rest) = mpsc::unbounded();
+    let mut request = request(DESK, Some(key), &json!({}));
     *request.body_mut() = Body::from_stream(rest);
     let running = tokio::spawn({
-        let fixture = Arc::clone(&fixture);
+        let fixture = Arc::clone(fixture);
         async move { fixture.send(request).await }
     });
     until(|| fixture.replica.open_count() > 0).await;
-    let regenerating = tokio::spawn({
-        let fixture = Arc::clone(&fixture);
-        async move { fixture.regenerate(Slot::Primary).await }
-    });
-    let body = call_tool("Echo", json!({})).to_string();
-    let answer = running.await.unwrap();
-    assert_eq!(answer.status, 401);
-    drop(send.unbounded_send(Ok::<_, std::convert::Infallible>(body)));
-    regenerating.await.unwrap();
+    (send, running)
+}
+
+#[tokio::test]
+async fn a_request_is_cut_before_its_body_has_come() {
+    let fixture = Arc::new(Fixture::new("ApiKey").await);
+    let key = fixture.key().await.key;
+    let (_send, running) = without_its_body(&fixture, &key).await;
+    fixture.regenerate(Slot::Primary).await;
+    assert_eq!(fixture.replica.open_count(), 0);
+    assert!(running.await.unwrap().refusal().contains("regenerated"));
 }
 
 #[tokio::test]
 async fn a_body_that_took_its_time_is_judged_by_what_the_app_is_when_it_ends() {
     let fixture = Arc::new(Fixture::new("ApiKey").await);
     let key = fixture.key().await.key;
-    let (send, rest) = futures::channel::mpsc::unbounded();
-    let mut request = request(DESK, Some(&key), &json!({}));
-    *request.body_mut() = Body::from_stream(rest);
-    let running = tokio::spawn({
-        let fixture = Arc::clone(&fixture);
-        async move { fixture.send(request).await }
-    });
-    until(|| fixture.replica.open_count() > 0).await;
+    let (send, running) = without_its_body(&fixture, &key).await;
     let mut fewer = files("ApiKey");
     fewer[1].1 = json!({ "mcpServers": [{ "name": "desk", "description": "d",
         "tools": [{ "name": "Slow" }] }] })
     .to_string();
     fixture.serve(&fewer).await;
-    let body = call_tool("Echo", json!({})).to_string();
-    send.unbounded_send(Ok::<_, std::convert::Infallible>(body)).unwrap();
+    send.unbounded_send(Ok(call_tool("Echo", json!({})).to_string())).unwrap();
     drop(send);
     assert_eq!(running.await.unwrap().json()["error"]["code"], -32602, "the tool is gone");
 }

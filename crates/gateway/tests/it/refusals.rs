@@ -139,6 +139,11 @@ async fn access_tokens_only_lets_nobody_in_yet_and_says_so() {
         assert_eq!(answer.header("www-authenticate"), None);
         assert!(answer.refusal().contains("OAuth2"));
     }
+    let malformed = with(&fixture, &[("x-api-key", "kwk1_x")]).await;
+    assert_eq!(
+        (malformed.status, malformed.header("www-authenticate")),
+        (StatusCode::FORBIDDEN, None)
+    );
 }
 
 #[tokio::test]
