@@ -103,8 +103,9 @@ impl Refused {
                 None,
                 error(
                     PARSE_ERROR,
-                    "the request body is not one JSON-RPC message: it must be one JSON \
-                     object, nested no deeper than 127, in UTF-8; batches are not taken",
+                    "the request body is not a JSON-RPC message: it must be one JSON object \
+                     with \"jsonrpc\": \"2.0\" and a method, in UTF-8 and nested no deeper than 127; \
+                     batches are not taken",
                 ),
             ),
             Self::MediaType => (

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use keys::permission::{Issuer, Owner, Reader};
 use keys::{AccessKey, ApiKey, ApiKeyId, Authorized, RevokedId, Slot, SysRng, Terms, Timestamp};
 use store::{AccessKeyRow, ApiKeyRow, Issue, Page, Revision};
+use tracing::info;
 
 use crate::error::{Error, Result};
 use crate::{Manage, Settings, limits};
@@ -72,6 +73,8 @@ impl Manage {
     pub(crate) async fn issue(&self, by: &Authorized<Issuer>, issue: Issue) -> Result<IssuedKey> {
         let issued = self.store.issue(by, &issue).await?;
         let Issue { slot, terms, label } = issue;
+        info!(caller.name = by.by(), api_key.id = %issued.id, slot = %slot,
+            "{} issued the API key {} from the {slot} access key", by.by(), issued.id);
         Ok(IssuedKey { key: issued.key, id: issued.id, slot, terms, label })
     }
 
@@ -81,7 +84,10 @@ impl Manage {
         let store = Arc::clone(&self.store);
         self.put_in_force(async move {
             let key = AccessKey::generate(&mut SysRng).map_err(store::Error::Key)?;
-            store.regenerate(&by, slot, &key).await
+            let revision = store.regenerate(&by, slot, &key).await?;
+            info!(caller.name = by.by(), slot = %slot, access_key.id = %key.id(),
+                "{} regenerated the {slot} access key", by.by());
+            Ok(revision)
         })
         .await
     }
@@ -109,7 +115,12 @@ impl Manage {
             }
         }
         let store = Arc::clone(&self.store);
-        let revoked = self.put_in_force(async move { store.revoke(&by, id).await }).await;
+        let change = async move {
+            let revision = store.revoke(&by, id).await?;
+            info!(caller.name = by.by(), api_key.id = %id, "{} revoked the API key {id}", by.by());
+            Ok(revision)
+        };
+        let revoked = self.put_in_force(change).await;
         match revoked {
             Err(Error::Store(store::Error::NotFound(_))) => {
                 Err(Error::ApiKeyNotFound(id.to_string()))

@@ -53,6 +53,9 @@ async fn every_answers_request_id_stands_in_the_log_and_no_secret_does() {
         assert!(text.contains(answer.headers["x-ms-request-id"].to_str().unwrap()), "{text}");
     }
     assert!(text.contains("AuthorizationFailed"), "{text}");
+    for change in ["issued the API key", "revoked the API key"] {
+        assert!(text.contains(&format!("{change} {}", key.id())), "{text}");
+    }
     for secret in ["kwk1_", "kwo1_", "query-text", "body-text", "a-label", "none-such"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
