@@ -318,9 +318,11 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct IssueArguments {
-    /// The server whose URL is printed [default: the only one, else /api/mcp with all tools]
+    /// The server whose URL is printed [default: that of the scopes, else the only one, else
+    /// /api/mcp with all tools]
     ///
-    /// The key reaches the whole app all the same, unless --scope says otherwise.
+    /// The key reaches the whole app all the same, unless --scope says otherwise. With scopes it
+    /// must be a server of one of them, and must be named if they are of several.
     #[arg(long, value_name = "NAME")]
     pub(crate) server: Option<String>,
     /// What the key reaches: SERVER or SERVER/TOOL [default: the whole app]

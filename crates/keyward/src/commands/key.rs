@@ -1,4 +1,6 @@
-use keys::{Clock as _, SystemClock, Timestamp};
+use std::collections::BTreeSet;
+
+use keys::{Clock as _, Scope, SystemClock, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::offline;
@@ -28,9 +30,9 @@ impl ExpiryArguments {
 
 async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<()> {
     let now = SystemClock.now();
+    let wanted = wanted(arguments, now)?;
     let client = Client::find(&arguments.call, around)?;
-    let answer =
-        client.call("listMcpServerUrl", &[("getApikey", "true")], &wanted(arguments, now)).await?;
+    let answer = client.call("listMcpServerUrl", &[("getApikey", "true")], &wanted).await?;
     if arguments.call.json {
         return output::print_json(&answer);
     }
@@ -63,7 +65,7 @@ async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<
     ))
 }
 
-fn wanted(arguments: &IssueArguments, now: Timestamp) -> Value {
+fn wanted(arguments: &IssueArguments, now: Timestamp) -> Result<Value> {
     let mut body = Map::new();
     body.insert("keyType".to_owned(), json!(arguments.key_type.as_str()));
     if arguments.never_expire {
@@ -72,18 +74,47 @@ fn wanted(arguments: &IssueArguments, now: Timestamp) -> Value {
     if let Some(at) = arguments.expiry.not_after(now) {
         body.insert("notAfter".to_owned(), json!(at.to_string()));
     }
-    if let Some(server) = &arguments.server {
+    if let Some(server) = server_in_reach(arguments.server.as_deref(), &arguments.scopes)? {
         body.insert("serverName".to_owned(), json!(server));
     }
     if !arguments.scopes.is_empty() {
-        let scopes: Vec<&str> = arguments.scopes.iter().map(keys::Scope::as_str).collect();
+        let scopes: Vec<&str> = arguments.scopes.iter().map(Scope::as_str).collect();
         body.insert("scopes".to_owned(), json!(scopes));
     }
     if let Some(label) = &arguments.label {
         body.insert("label".to_owned(), json!(label));
     }
-    Value::Object(body)
+    Ok(Value::Object(body))
 }
+
+/// The server whose URL is asked for, which must be one that the key opens; none where the running
+/// server knows better.
+fn server_in_reach<'a>(named: Option<&'a str>, scopes: &'a [Scope]) -> Result<Option<&'a str>> {
+    let servers: BTreeSet<&str> = scopes.iter().map(Scope::server).collect();
+    let shown = || servers.iter().copied().collect::<Vec<_>>().join(", ");
+    let Some(named) = named else {
+        return match servers.first() {
+            Some(only) if servers.len() == 1 => Ok(Some(only)),
+            Some(_) if !servers.contains(ALL_TOOLS) => Err(Error::Usage(format!(
+                "the scopes are of several servers, {}: say with --server which one's URL to print",
+                shown()
+            ))),
+            _ => Ok(None),
+        };
+    };
+    if !servers.is_empty() && !servers.contains(named.to_ascii_lowercase().as_str()) {
+        return Err(Error::Usage(format!(
+            "--server is {}, which the key would not reach: its scopes are of {}. Name a server that \
+             has a scope, or give this one a scope too",
+            output::shown(named),
+            shown()
+        )));
+    }
+    Ok(Some(named))
+}
+
+/// The scope that means the server with all tools.
+const ALL_TOOLS: &str = "default";
 
 /// The name that a client may give the server: the last part of its path that is one.
 fn server_name(url: &str) -> &str {
@@ -255,6 +286,27 @@ mod tests {
         let link = "https://elsewhere.example/x?%24top=2&%24skipToken=abc";
         assert_eq!(skip_token(link).as_deref(), Some("abc"));
         assert_eq!(skip_token("https://elsewhere.example/x"), None);
+    }
+
+    #[test]
+    fn the_url_that_is_asked_for_is_one_that_the_key_opens() {
+        let scopes = |texts: &[&str]| -> Vec<Scope> {
+            texts.iter().map(|text| Scope::parse(text).unwrap()).collect()
+        };
+        for (named, given, asked) in [
+            (None, &[][..], None),
+            (Some("a"), &[], Some("a")),
+            (None, &["a", "a/T"], Some("a")),
+            (None, &["default"], Some("default")),
+            (None, &["a", "default"], None),
+            (Some("A"), &["a", "b"], Some("A")),
+        ] {
+            assert_eq!(server_in_reach(named, &scopes(given)).unwrap(), asked, "{given:?}");
+        }
+        for (named, given) in [(None, &["a", "b"][..]), (Some("c"), &["a", "b"])] {
+            let refused = server_in_reach(named, &scopes(given)).unwrap_err();
+            assert!(refused.exit_code() == 2 && refused.to_string().contains("a, b"), "{refused}");
+        }
     }
 
     #[test]

@@ -27,7 +27,10 @@ fn each_kind_of_failure_has_its_exit_code() {
     call(&["key", "show", no_key], &server.token).failed(6, &[no_key, "key list"]);
     call(&["key", "revoke", no_key], &server.token).failed(6, &["ApiKeyNotFound"]);
     call(&["key", "issue", "--server", "none"], &server.token).failed(6, &["McpServerNotFound"]);
-    call(&["key", "issue", "--scope", "none"], &server.token).failed(2, &["InvalidScope"]);
+    call(&["key", "issue", "--scope", "none"], &server.token).failed(6, &["McpServerNotFound"]);
+    call(&["key", "issue", "--scope", "first/None"], &server.token).failed(2, &["InvalidScope"]);
+    call(&["key", "issue", "--scope", "first", "--server", "default"], &server.token)
+        .failed(2, &["would not reach"]);
     call(&["access-key", "regenerate", "primary"], &server.token).failed(2, &["--yes"]);
     call(&["key", "issue", "--manage-url", "http://10.0.0.1:1"], &server.token)
         .failed(2, &["readably", "SSH tunnel"]);

@@ -66,6 +66,22 @@ fn what_a_person_sees_of_an_issued_key_can_be_copied_and_run() {
 }
 
 #[test]
+fn a_key_for_one_of_two_servers_comes_with_the_url_of_that_one() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "tools/mcpservers.json",
+        r#"{"mcpServers":[{"name":"first","tools":[{"name":"Greet"}]},
+            {"name":"second","tools":[{"name":"SplitBill"}]}]}"#,
+    );
+    let server = sandbox.serve();
+    let issued = sandbox.run(&["key", "issue", "--json", "--scope", "first"]).ok();
+    let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
+    let url = format!("http://{}/api/mcpservers/first/mcp", server.listen());
+    assert_eq!(issued["value"], json!(url));
+    assert_eq!(server.greet(issued["headers"]["X-API-Key"].as_str().unwrap()), 200);
+}
+
+#[test]
 fn servers_are_listed_with_their_urls_and_tools() {
     let sandbox = Sandbox::new();
     let server = sandbox.serve();
