@@ -290,7 +290,8 @@ pub(crate) enum KeyCommand {
     /// Makes an API key that reaches less or ends sooner, from one on standard input
     ///
     /// This needs no server: whoever holds a key can hand on less than it. The new key is printed
-    /// on standard output, what it is on standard error.
+    /// on standard output, what it is on standard error. At least one of --ttl, --not-after and
+    /// --scope says how it is narrower.
     #[command(after_help = NARROW_EXAMPLES)]
     Narrow(NarrowArguments),
     /// Reads what an API key on standard input says of itself
@@ -351,7 +352,7 @@ pub(crate) struct IssueArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ExpiryArguments {
     /// How long it is valid, such as 7d, 24h or 1h30m
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "not_after")]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime, conflicts_with = "not_after")]
     pub(crate) ttl: Option<std::time::Duration>,
     /// The last instant at which it is valid, such as 2026-01-01T00:00:00Z
     #[arg(long, value_name = "INSTANT")]
@@ -370,6 +371,15 @@ pub(crate) struct NarrowArguments {
     /// Print the key and what it is as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn lifetime(text: &str) -> Result<std::time::Duration, String> {
+    match duration::parse(text)? {
+        std::time::Duration::ZERO => Err("that is no time at all: say how long the key is valid, \
+                                          such as 7d, 24h or 1h30m"
+            .to_owned()),
+        lifetime => Ok(lifetime),
+    }
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

@@ -13,10 +13,24 @@ use crate::output;
 
 /// Prints a key that reaches less or ends sooner than the one on standard input.
 pub(crate) fn narrow(arguments: &NarrowArguments, now: Timestamp) -> Result<()> {
-    let parent = read_key()?;
     let not_after = arguments.expiry.not_after(now);
+    if not_after.is_none() && arguments.scopes.is_empty() {
+        return Err(Error::Usage(
+            "nothing says how the new key is narrower: say --ttl, --not-after or --scope"
+                .to_owned(),
+        ));
+    }
     if let Some(at) = not_after.filter(|at| *at < now) {
-        return Err(Error::Usage(format!("--not-after is {at}, which is past")));
+        return Err(Error::Usage(format!(
+            "--not-after is {at}, which is past: a key that ends then would open nothing"
+        )));
+    }
+    let parent = read_key()?;
+    if let Some(at) = parent.not_after().filter(|at| *at < now) {
+        return Err(Error::Usage(format!(
+            "the key on standard input ended at {at}, and one narrowed from it would open nothing: \
+             narrow one that is still valid"
+        )));
     }
     let scopes = match arguments.scopes.as_slice() {
         [] => None,

@@ -29,7 +29,7 @@ fn a_key_is_narrowed_without_a_server_and_dies_with_its_parent() {
     assert_eq!(inspected["expired"], json!(false));
 
     // The narrowed key alone, by its own id; then its parent.
-    let sibling = with_input(&sandbox, &["key", "narrow"], key).ok();
+    let sibling = with_input(&sandbox, &["key", "narrow", "--ttl", "1h"], key).ok();
     sandbox.run(&["key", "revoke", inspected["revocationId"].as_str().unwrap()]).ok();
     assert_eq!((server.greet(&narrowed), server.greet(sibling.trim())), (401, 200));
     sandbox.run(&["key", "revoke", inspected["id"].as_str().unwrap()]).ok();
@@ -43,10 +43,32 @@ fn a_key_that_would_reach_nothing_or_has_ended_is_not_made() {
     let key = sandbox.run(&["key", "issue", "-q", "--scope", "first"]).ok();
     let narrow = |more: &[&str]| with_input(&sandbox, &[&["key", "narrow"], more].concat(), &key);
     narrow(&["--scope", "default"]).failed(2, &["reach nothing", "first"]);
-    narrow(&["--not-after", "2020-01-01T00:00:00Z"]).failed(2, &["past"]);
+    for (more, why) in [
+        (&["--not-after", "2020-01-01T00:00:00Z"][..], "past"),
+        (&["--ttl", "0s"], "no time at all"),
+        (&[], "say --ttl, --not-after or --scope"),
+    ] {
+        let refused = narrow(more);
+        refused.failed(2, &[why]);
+        assert_eq!(refused.out, "");
+    }
     let done = narrow(&["--ttl", "30d"]);
     assert!(done.err.contains("ends sooner"), "{done:?}");
     assert_eq!(server.greet(done.ok().trim()), 200);
+}
+
+#[test]
+fn a_key_that_has_ended_is_not_narrowed() {
+    let sandbox = Sandbox::empty();
+    let clock = keys::Timestamp::from_unix_ms(0);
+    let access_key = keys::AccessKey::generate(&mut keys::SysRng).unwrap();
+    let app = keys::AppId::generate(&mut keys::SysRng).unwrap();
+    let id = "01890000-0000-7000-8000-000000000000".parse().unwrap();
+    let terms = keys::Terms { not_after: Some(clock), scopes: None };
+    let ended = access_key.issue(&app, id, &terms).unwrap();
+    let refused = with_input(&sandbox, &["key", "narrow", "--scope", "first"], ended.expose());
+    refused.failed(2, &["ended at 1970-01-01T00:00:00Z", "still valid"]);
+    assert_eq!(refused.out, "");
 }
 
 #[test]
