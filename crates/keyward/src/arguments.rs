@@ -265,9 +265,14 @@ pub(crate) enum KeyCommand {
     Issue(Box<IssueArguments>),
     /// Lists the issued API keys, newest first
     List {
-        /// How many to list at most
-        #[arg(long, value_name = "COUNT", default_value_t = crate::limits::LISTED_KEYS)]
-        limit: usize,
+        /// How many to list at most, 1 to 1000
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = crate::limits::LISTED_KEYS,
+            value_parser = clap::value_parser!(u16).range(1..=i64::from(crate::limits::MOST_LISTED_KEYS))
+        )]
+        limit: u16,
         #[command(flatten)]
         call: CallArguments,
     },

@@ -59,7 +59,10 @@ pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(60);
 pub(crate) const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// The most rows that `key list` prints unless told otherwise: a screen or a few.
-pub(crate) const LISTED_KEYS: usize = 100;
+pub(crate) const LISTED_KEYS: u16 = 100;
+
+/// The most rows that `key list` can be told to print: they are held in memory.
+pub(crate) const MOST_LISTED_KEYS: u16 = 1000;
 
 /// The largest secret file that is read, in bytes: a master key or token has 54 characters.
 pub(crate) const SECRET_BYTES: u64 = 4 * 1024;

@@ -7,7 +7,7 @@ use super::offline;
 use crate::arguments::{CallArguments, ExpiryArguments, IssueArguments, KeyCommand};
 use crate::client::{Client, Surroundings, no_body};
 use crate::error::{Error, Result};
-use crate::{duration, output};
+use crate::{duration, limits, output};
 
 /// Runs a command on API keys.
 pub(crate) async fn run(command: &KeyCommand, around: &Surroundings<'_>) -> Result<()> {
@@ -146,11 +146,11 @@ fn reaches(row: &Value) -> String {
     }
 }
 
-async fn list(limit: usize, call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
+async fn list(limit: u16, call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
     let client = Client::find(call, around)?;
     let mut found: Vec<Value> = Vec::new();
     let more = walk(&client, |row| {
-        if found.len() == limit {
+        if found.len() == usize::from(limit) {
             return true;
         }
         found.push(row.clone());
@@ -163,7 +163,7 @@ async fn list(limit: usize, call: &CallArguments, around: &Surroundings<'_>) -> 
     if found.is_empty() {
         return output::print("No API key was issued yet: keyward key issue issues one.");
     }
-    let lines: Vec<[String; 6]> = found
+    let lines: Vec<[String; 7]> = found
         .iter()
         .map(|row| {
             let or = |name: &str, none: &str| match member(row, name) {
@@ -176,14 +176,20 @@ async fn list(limit: usize, call: &CallArguments, around: &Surroundings<'_>) -> 
                 or("notAfter", "never"),
                 or("lastUsedAt", "never"),
                 reaches(row),
+                member(row, "keyType").to_ascii_lowercase(),
                 member(row, "label"),
             ]
         })
         .collect();
-    let head = ["ID", "STATE", "EXPIRES", "LAST USED", "REACHES", "LABEL"];
+    let head = ["ID", "STATE", "EXPIRES", "LAST USED", "REACHES", "FROM", "LABEL"];
     output::print(&output::table(head, &lines))?;
     if more {
-        output::tell(&format!("There are more: raise --limit, which is {limit}."));
+        let how = if limit < limits::MOST_LISTED_KEYS {
+            format!("raise --limit, which is {limit}")
+        } else {
+            "listMcpApiKeys of the management API gives them all, page by page".to_owned()
+        };
+        output::tell(&format!("There are more: {how}."));
     }
     Ok(())
 }

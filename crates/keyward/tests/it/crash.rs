@@ -60,7 +60,7 @@ fn what_was_answered_before_a_kill_is_there_after_it_and_the_next_start_serves()
         all.extend(killed_after(&sandbox, answers));
     }
     let server = sandbox.serve();
-    let list = sandbox.run(&["key", "list", "--json", "--limit", "100000"]).ok();
+    let list = sandbox.run(&["key", "list", "--json", "--limit", "1000"]).ok();
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let rows = list["value"].as_array().unwrap();
     let registered: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();

@@ -26,7 +26,17 @@ fn a_key_calls_a_tool_until_its_access_key_is_regenerated_and_no_restart_revives
     assert_eq!(server.greet(&primary), 401);
     assert_eq!(server.greet(&secondary), 200);
     let list = sandbox.run(&["key", "list"]).ok();
-    assert!(list.contains("accessKeyRegenerated") && list.contains("active"), "{list}");
+    let (head, rows) = list.split_once('\n').unwrap();
+    assert!(head.ends_with("REACHES        FROM       LABEL"), "{list}");
+    for (row, words) in
+        rows.lines().zip([["active", " secondary"], ["accessKeyRegenerated", " primary"]])
+    {
+        assert!(words.iter().all(|word| row.contains(word)), "{list}");
+    }
+    for count in ["0", "1001"] {
+        sandbox.run(&["key", "list", "--limit", count]).failed(2, &["1..=1000"]);
+    }
+    assert_eq!(sandbox.run(&["key", "list", "--limit", "1"]).ok().lines().count(), 2);
 }
 
 #[test]
