@@ -78,11 +78,22 @@ pub(crate) fn inspect(as_json: bool, now: Timestamp) -> Result<()> {
     if as_json {
         return output::print_json(&described(&key, now));
     }
+    let who_knows = match key.child_ids() {
+        [] => format!(
+            "Whether it was issued, and is neither revoked nor \
+             ended by a\nregeneration, the server knows: keyward key show {}",
+            key.key_id()
+        ),
+        // The register has the key that was issued, and nothing of what was narrowed from it.
+        _ => {
+            "It was narrowed, and no register\nlists it: whether it is revoked shows only when an \
+              MCP server is called with it, and refuses it."
+                .to_owned()
+        }
+    };
     output::print(&format!(
-        "{}\n\nThis is what the key says of itself. Whether it was issued, and is neither revoked nor \
-         ended by a\nregeneration, the server knows: keyward key show {}",
-        text(&key, now),
-        key.key_id(),
+        "{}\n\nThis is what the key says of itself. {who_knows}",
+        text(&key, now)
     ))
 }
 

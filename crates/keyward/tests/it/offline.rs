@@ -27,6 +27,10 @@ fn a_key_is_narrowed_without_a_server_and_dies_with_its_parent() {
     assert_eq!(inspected["id"], issued["apiKey"]["id"]);
     assert_eq!(inspected["scopes"], json!(["first/Greet"]));
     assert_eq!(inspected["expired"], json!(false));
+    let said = |key: &str| with_input(&sandbox, &["key", "inspect"], key).ok();
+    assert!(said(key).contains("keyward key show"), "{}", said(key));
+    let of_narrowed = said(&narrowed);
+    assert!(!of_narrowed.contains("key show") && of_narrowed.contains("refuses it"));
 
     // The narrowed key alone, by its own id; then its parent.
     let sibling = with_input(&sandbox, &["key", "narrow", "--ttl", "1h"], key).ok();
