@@ -38,9 +38,20 @@ struct Checking<'r> {
 impl Checking<'_> {
     fn config(&mut self, environment: &Environment) -> Config {
         let behind_tls_proxy = self.flag(BEHIND_TLS_PROXY);
+        let data_plane = self.data_plane(behind_tls_proxy);
+        let management = self.management(behind_tls_proxy);
+        if data_plane.listen == management.listen && management.listen.port() != 0 {
+            self.problem_at(
+                MANAGE_LISTEN,
+                format!(
+                    "{LISTEN} and {MANAGE_LISTEN} are both {}: give one of them another port",
+                    management.listen
+                ),
+            );
+        }
         Config {
-            data_plane: self.data_plane(behind_tls_proxy),
-            management: self.management(behind_tls_proxy),
+            data_plane,
+            management,
             app_name: self.parsed(APP_NAME, check_app_name),
             data_dir: self.path(DATA_DIR),
             master_keys: self.master_keys(environment),

@@ -95,6 +95,20 @@ fn listening_beyond_this_machine_needs_a_word_for_each_danger() {
 }
 
 #[test]
+fn two_listeners_at_one_address_are_refused_unless_the_port_is_any() {
+    let sandbox = Sandbox::new();
+    let both = |address: &str| ["--listen", address, "--manage-listen", address].map(str::to_owned);
+    let run = |command: &[&str], address: &str| {
+        let address = both(address);
+        sandbox.run(&[command, &address.each_ref().map(String::as_str)].concat())
+    };
+    for command in [&["config", "check"][..], &["serve", "tools"]] {
+        run(command, "127.0.0.1:7071").failed(3, &["are both 127.0.0.1:7071", "another port"]);
+    }
+    run(&["config", "check"], "127.0.0.1:0").ok();
+}
+
+#[test]
 fn a_workflow_reads_app_settings_of_the_environment_and_no_other_variable() {
     let sandbox = Sandbox::new();
     sandbox.edit("tools/Greet/workflow.json", "'Hi '", "appsetting('GREETING')");
