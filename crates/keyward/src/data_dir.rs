@@ -117,17 +117,21 @@ impl DataDir {
         Ok((MasterKeys::new(key, []), made))
     }
 
-    /// Gives the token of the folder's own operator, making it at the first start.
-    pub(crate) fn ensure_operator_token(&self) -> Result<OperatorToken> {
+    /// Gives the token of the folder's own operator, making it at the first start. The flag says
+    /// whether it was made now in a folder that has been served from before.
+    pub(crate) fn ensure_operator_token(&self) -> Result<(OperatorToken, bool)> {
         if let Some(token) = self.operator_token()? {
-            return Ok(token);
+            return Ok((token, false));
         }
+        let served_before = self.0.join(DATABASE).exists();
         let token =
             OperatorToken::generate(&mut SysRng).map_err(Error::key("make the operator token"))?;
-        secret_file::create(&self.0.join(OPERATOR_TOKEN), &SecretString::from(token.expose()))?;
-        self.operator_token()?.ok_or_else(|| {
+        let text = SecretString::from(token.expose());
+        let made = secret_file::create(&self.0.join(OPERATOR_TOKEN), &text)?;
+        let token = self.operator_token()?.ok_or_else(|| {
             Error::Failed(format!("the operator token in {} was taken away", self.0.display()))
-        })
+        })?;
+        Ok((token, made && served_before))
     }
 
     /// Gives the token of the folder's own operator, if a server has run on it.

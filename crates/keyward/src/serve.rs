@@ -162,12 +162,16 @@ fn open_data_dir(
 }
 
 fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators> {
-    let own = Operator {
-        name: data_dir::OPERATOR.to_owned(),
-        role: Role::Owner,
-        token: data_dir.ensure_operator_token()?,
-        not_after: None,
-    };
+    let (token, made_anew) = data_dir.ensure_operator_token()?;
+    if made_anew {
+        warn!(
+            "{} had a database and no operator token, so a new one was made: what calls with the \
+             former one is refused with 401 until it has what keyward token prints",
+            data_dir.path().display()
+        );
+    }
+    let own =
+        Operator { name: data_dir::OPERATOR.to_owned(), role: Role::Owner, token, not_after: None };
     let mut operators = vec![own];
     for OperatorEntry { name, role, token_file } in entries {
         let token = data_dir::read_operator_token(token_file)?;

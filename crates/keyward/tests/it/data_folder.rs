@@ -75,6 +75,20 @@ fn a_master_key_is_never_made_anew_beside_keys_that_are_sealed() {
 }
 
 #[test]
+fn an_operator_token_that_is_made_anew_is_told_of() {
+    let sandbox = Sandbox::new();
+    let words = "no operator token, so a new one was made";
+    let server = sandbox.serve();
+    assert!(!server.log.text().contains(words), "{}", server.log.text());
+    let former = server.token.clone();
+    assert_eq!(server.stop(), 0);
+    fs::remove_file(sandbox.path("tools/.keyward/operator-token")).unwrap();
+    let server = sandbox.serve();
+    server.log.wait_for(0, words);
+    assert!(server.token != former && !server.log.text().contains("kwo1_"));
+}
+
+#[test]
 fn an_address_that_is_taken_is_told_with_what_to_do() {
     let sandbox = Sandbox::new();
     let server = sandbox.serve();
