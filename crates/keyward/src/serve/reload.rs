@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use app::Authentication;
 use keys::AppId;
 use store::Replica;
 use tokio::signal::unix::Signal;
@@ -68,7 +69,28 @@ impl Reload {
         replica.serve_app(self.app, Arc::clone(&newer.app)).await;
         let changes = self.current.changes(&newer);
         info!("{dir} has changed and is served: {}", changes.join("; "));
+        let authentication = newer.app.authentication();
+        if authentication != self.current.app.authentication()
+            && let Some(warning) = warning(authentication)
+        {
+            warn!("{warning}");
+        }
         self.current = newer;
+    }
+}
+
+/// What an authentication does that whoever edited the file may not have meant.
+const fn warning(authentication: Authentication) -> Option<&'static str> {
+    match authentication {
+        Authentication::Anonymous => Some(
+            "host.json now lets in everyone, without a key: set the authentication type to ApiKey \
+             if that is not meant",
+        ),
+        Authentication::OAuth2 => Some(
+            "host.json now asks for access tokens, which are not accepted yet: nobody is let in, \
+             until the authentication type is ApiKey again",
+        ),
+        Authentication::Absent | Authentication::ApiKey => None,
     }
 }
 

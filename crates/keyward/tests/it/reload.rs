@@ -118,6 +118,22 @@ fn an_app_is_never_opened_to_everyone_beyond_this_machine_without_the_word() {
 }
 
 #[test]
+fn an_edit_that_lets_in_everyone_or_nobody_is_warned_of() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.serve();
+    let mut was = "\"ApiKey\"";
+    for (now, words) in
+        [("\"Anonymous\"", "everyone, without a key"), ("\"OAuth2\"", "nobody is let in")]
+    {
+        let lines = server.log.len();
+        sandbox.edit("tools/host.json", was, now);
+        let line = server.log.wait_for(lines, words);
+        assert!(line.contains("WARN"), "{line}");
+        was = now;
+    }
+}
+
+#[test]
 fn an_app_for_everyone_is_served_on_this_machine() {
     let sandbox = Sandbox::new();
     sandbox.edit("tools/host.json", "\"ApiKey\"", "\"Anonymous\"");
