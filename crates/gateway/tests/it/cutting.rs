@@ -219,3 +219,29 @@ async fn a_body_that_took_its_time_is_judged_by_what_the_app_is_when_it_ends() {
     drop(send);
     assert_eq!(running.await.unwrap().json()["error"]["code"], -32602, "the tool is gone");
 }
+
+#[tokio::test]
+async fn runs_are_bounded_and_a_revocation_makes_room_again() {
+    let fixture = Arc::new(Fixture::new("ApiKey").await);
+    let (busy, other) = (fixture.key().await, fixture.key().await.key);
+    let running: Vec<_> = (0..gateway::limits::RUN_COUNT)
+        .map(|_| {
+            let request = request(DESK, Some(&busy.key), &call_tool("Slow", json!({})));
+            let fixture = Arc::clone(&fixture);
+            tokio::spawn(async move { fixture.send(request).await })
+        })
+        .collect();
+    // Each call below gives the runs above time to begin.
+    let refused = loop {
+        let result = fixture.tool(DESK, &other, "Echo", json!({})).await;
+        if result["isError"] == true {
+            break result;
+        }
+    };
+    assert_eq!(refused["structuredContent"]["error"]["code"], "TooManyRuns");
+    fixture.revoke(RevokedId::Key(busy.id)).await;
+    for call in running {
+        assert_eq!(call.await.unwrap().status, 401);
+    }
+    while fixture.tool(DESK, &other, "Echo", json!({})).await["isError"] == true {}
+}
