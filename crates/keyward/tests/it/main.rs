@@ -14,4 +14,5 @@ mod offline;
 mod reload;
 mod secrets;
 mod story;
+mod streams;
 mod tidy;
