@@ -45,6 +45,7 @@ mod problem;
 mod reader;
 mod servers;
 mod settings;
+mod upstreams;
 mod workflows;
 
 pub use app::App;
@@ -52,4 +53,5 @@ pub use authentication::{Authentication, ResourceMetadata};
 pub use files::{Error, Files, is_app_file};
 pub use problem::{LeftOut, Problem};
 pub use servers::Server;
+pub use upstreams::{HttpUpstream, StdioUpstream, Transport, Upstream};
 pub use workflows::{Tool, TriggerEntry, WorkflowEntry};

@@ -7,6 +7,7 @@ use crate::json::Faults;
 use crate::limits;
 use crate::problem::LeftOut;
 use crate::reader::{Node, Object};
+use crate::upstreams::Upstream;
 use crate::workflows::{Tool, Workflows};
 
 /// The name by which scopes and commands speak of `/api/mcp`.
@@ -19,6 +20,7 @@ pub struct Server {
     description: Option<String>,
     enabled: bool,
     tools: Vec<Arc<Tool>>,
+    upstream: Option<Arc<Upstream>>,
 }
 
 impl Server {
@@ -29,6 +31,7 @@ impl Server {
             description: None,
             enabled: true,
             tools: workflows.tools().map(Arc::clone).collect(),
+            upstream: None,
         }
     }
 
@@ -47,12 +50,18 @@ impl Server {
         self.enabled
     }
 
-    /// Gives the tools in the order of the file; all of the app, by name, for the default server.
+    /// Gives the workflows that are its tools, in the order of the file; all of the app, by name, for
+    /// the default server; none for an upstream.
     pub fn tools(&self) -> &[Arc<Tool>] {
         &self.tools
     }
 
-    /// Finds a tool by its exact name, as MCP compares it.
+    /// Gives how it is reached if it is an MCP server that exists already.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.upstream.as_ref()
+    }
+
+    /// Finds a workflow by its exact name, as MCP compares it.
     pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
         self.tools.iter().find(|tool| tool.name() == name)
     }
@@ -87,6 +96,7 @@ pub(crate) fn read(
                 .and_then(|node| node.boolean(faults, "true or false"))
                 .unwrap_or(true),
             tools: read_tools(&object, name.as_deref(), workflows, faults, &mut left_out),
+            upstream: None,
         };
         let Some(name) = name else { continue };
         note_others(&object, &mut left_out);

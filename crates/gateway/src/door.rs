@@ -1,6 +1,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use app::Server;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -93,7 +94,8 @@ impl Gateway {
         };
         let claims = key.as_ref().map(|presented| presented.claims().clone());
         let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
-        let claim = Claim { app: app.id, server: server.clone(), key: claims };
+        let upstream = app.server(&server).and_then(Server::upstream).cloned();
+        let claim = Claim { app: app.id, server: server.clone(), upstream, key: claims };
         let open = self.means.replica.open(claim, hangup);
         let snapshot = self.snapshot()?;
         let mut tools = self.tools(&snapshot, app, &server, key.as_ref())?;

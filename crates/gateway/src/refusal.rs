@@ -60,6 +60,7 @@ impl From<Cut> for Refused {
             Cut::Refused(refusal) => refusal.into(),
             Cut::AuthenticationChanged => Self::Unauthenticated(cut.to_string()),
             Cut::ServerGone => Self::NotFound(cut.to_string()),
+            Cut::ServerChanged => Self::Unavailable("this server was changed just now"),
             Cut::Suspended => Self::Unavailable("this replica has lost touch with its store"),
             Cut::ShuttingDown => Self::Unavailable("this server is shutting down"),
         }

@@ -103,8 +103,13 @@ impl AppState {
             None if !authentication.accepts_everyone() => return Err(Cut::AuthenticationChanged),
             None => {}
         }
-        let served = self.server(&claim.server).is_some_and(Server::is_enabled);
-        if served && self.app.mcp_enabled() { Ok(()) } else { Err(Cut::ServerGone) }
+        let Some(server) = self.server(&claim.server).filter(|server| server.is_enabled()) else {
+            return Err(Cut::ServerGone);
+        };
+        if !self.app.mcp_enabled() {
+            return Err(Cut::ServerGone);
+        }
+        if server.upstream() == claim.upstream.as_ref() { Ok(()) } else { Err(Cut::ServerChanged) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
+use app::Upstream;
 use futures::task::AtomicWaker;
 use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
 use tokio::sync::mpsc;
@@ -23,6 +24,8 @@ pub struct Claim {
     pub app: AppId,
     /// The server's name in lower case, `default` for the default server.
     pub server: String,
+    /// Where its requests go, if not to workflows: what goes elsewhere later is another server.
+    pub upstream: Option<Arc<Upstream>>,
     /// What the API key that was presented says of itself; none for a request without one.
     pub key: Option<Claims>,
 }
@@ -36,6 +39,8 @@ pub enum Cut {
     AuthenticationChanged,
     /// Its server is gone or disabled.
     ServerGone,
+    /// Its server leads elsewhere now, or offers other tools of the same upstream.
+    ServerChanged,
     /// The replica has lost touch with its store.
     Suspended,
     /// The process is ending.
@@ -48,6 +53,7 @@ impl fmt::Display for Cut {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::AuthenticationChanged => f.write_str("the app's authentication type has changed"),
             Self::ServerGone => f.write_str("this server was removed or disabled"),
+            Self::ServerChanged => f.write_str("this server was changed: connect to it again"),
             Self::Suspended => f.write_str("this replica has lost touch with its store"),
             Self::ShuttingDown => f.write_str("this server is shutting down"),
         }
