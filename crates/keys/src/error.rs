@@ -82,6 +82,10 @@ pub enum Error {
     /// A sealed access key was altered, or belongs to another app, slot or access key id.
     #[error("the sealed access key was altered, or belongs to another app, slot or id")]
     SealBroken,
+    /// A session id is not what MCP allows, or longer than
+    /// [`MAX_SESSION_ID_LEN`](crate::MAX_SESSION_ID_LEN).
+    #[error("the session id is not 1 to {} characters of visible ASCII", crate::MAX_SESSION_ID_LEN)]
+    SessionId,
     /// Sealing failed.
     #[error("sealing the access key failed")]
     Seal,

@@ -40,6 +40,7 @@ mod refusal;
 mod ring;
 mod scope;
 mod seal;
+mod session;
 mod text;
 mod timestamp;
 
@@ -57,4 +58,5 @@ pub use refusal::Refusal;
 pub use ring::KeyRing;
 pub use scope::{MAX_SCOPES, Reach, Scope, Scopes};
 pub use seal::{MasterKey, MasterKeyId, MasterKeys};
+pub use session::{MAX_SESSION_ID_LEN, SessionOwner, SessionSeals};
 pub use timestamp::{Clock, ManualClock, SystemClock, Timestamp};

@@ -8,12 +8,16 @@ use zeroize::Zeroizing;
 
 use crate::access_key::derive;
 use crate::error::random;
-use crate::{AccessKey, AccessKeyId, AppId, Error, Malformed, Slot, text};
+use crate::{AccessKey, AccessKeyId, AppId, Error, Malformed, SessionSeals, Slot, text};
 
 const PREFIX: &[u8; text::PREFIX_LEN] = b"kwm1_";
 
 const LAYOUT: u8 = 1;
 const SEAL_LABEL: &[u8] = b"keyward access key 1";
+
+/// What the keys derived from a master key are for, each its own.
+const ACCESS_KEYS: &[u8] = b"seal access keys";
+const SESSION_IDS: &[u8] = b"seal session ids";
 
 /// Names a master key without telling it: 4 bytes derived from it, printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +35,7 @@ impl fmt::Debug for MasterKeyId {
     }
 }
 
-/// A secret that seals access keys: as text `kwm1_`, 32 random bytes in base64url, and a checksum
+/// A secret that seals access keys and session ids: as text `kwm1_`, 32 random bytes in base64url, and a checksum
 /// as API keys have it.
 pub struct MasterKey {
     text: SecretString,
@@ -80,9 +84,9 @@ impl MasterKey {
         MasterKeyId([a, b, c, d])
     }
 
-    fn cipher(&self) -> Aes256Gcm {
+    fn cipher(&self, purpose: &[u8]) -> Aes256Gcm {
         let mut derived = Zeroizing::new([0; 32]);
-        derive(self.secret.expose_secret(), b"seal access keys", &mut derived);
+        derive(self.secret.expose_secret(), purpose, &mut derived);
         let derived: &[u8; 32] = &derived;
         Aes256Gcm::new(derived.into())
     }
@@ -112,6 +116,12 @@ impl MasterKeys {
         self.first.id()
     }
 
+    /// Derives what seals session ids, once: each request then costs the cipher alone.
+    pub fn session_seals(&self) -> SessionSeals {
+        let others = self.others.iter().map(|master| master.cipher(SESSION_IDS)).collect();
+        SessionSeals::new(self.first.cipher(SESSION_IDS), others)
+    }
+
     /// Seals an access key for its place with AES-256-GCM, 65 bytes: layout 1, master key id (4),
     /// nonce (12), ciphertext (32), tag (16). Associated data: `keyward access key 1`, app id,
     /// slot (1 or 2), access key id.
@@ -129,7 +139,7 @@ impl MasterKeys {
         let mut secret = Zeroizing::new(*key.secret());
         let tag = self
             .first
-            .cipher()
+            .cipher(ACCESS_KEYS)
             .encrypt_inout_detached(
                 &Nonce::from(nonce),
                 &associated_data(app, slot, key.id()),
@@ -158,7 +168,7 @@ impl MasterKeys {
                 continue;
             }
             let mut secret = Zeroizing::new(parts.ciphertext);
-            let opened = master.cipher().decrypt_inout_detached(
+            let opened = master.cipher(ACCESS_KEYS).decrypt_inout_detached(
                 &Nonce::from(parts.nonce),
                 &associated_data(app, slot, id),
                 secret.as_mut_slice().into(),

@@ -11,6 +11,7 @@ mod properties;
 mod scopes;
 mod sealing;
 mod secrets;
+mod sessions;
 mod support;
 mod timestamps;
 mod vectors;

@@ -5,7 +5,10 @@ use std::fs;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use keys::{AccessKey, ApiKey, MasterKey, MasterKeys, OperatorToken, Presented, Slot, SysRng};
+use keys::{
+    AccessKey, ApiKey, MasterKey, MasterKeys, OperatorToken, Presented, SessionOwner, SessionSeals,
+    Slot, SysRng,
+};
 use serde::Serialize;
 
 use crate::support::{WHOLE, app, issue, key_id, primary, ring};
@@ -93,7 +96,15 @@ macro_rules! assert_closed {
 fn no_secret_has_another_way_out_than_expose() {
     assert_eq!(ways_out!(u32), [true, true, true, true, true, true, false, false]);
     assert_eq!(ways_out!(String), [true, true, true, false, false, false, true, true]);
-    assert_closed!(ApiKey, AccessKey, MasterKey, MasterKeys, OperatorToken, Presented);
+    assert_closed!(
+        ApiKey,
+        AccessKey,
+        MasterKey,
+        MasterKeys,
+        OperatorToken,
+        Presented,
+        SessionSeals
+    );
 }
 
 #[test]
@@ -116,6 +127,8 @@ fn debug_output_holds_no_secret() {
         debug(&ring().issuing_key(Slot::Primary)),
         debug(&master),
         debug(&masters),
+        debug(&masters.session_seals()),
+        debug(&SessionOwner::api_key(&issue(&WHOLE))),
         debug(&token),
     ]
     .concat();
