@@ -1,31 +1,33 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use app::Server;
+use app::{Server, Upstream};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use keys::{Clock, Grant, Presented, Refusal};
+use http_body_util::Full;
+use keys::{Clock, Grant, Presented, Refusal, SessionOwner};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use store::{AppState, Claim, Replica, Snapshot};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use store::{AppState, Claim, Cut, OpenResponse, Replica, Snapshot};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::address::{self, Target};
+use crate::bodies::{Bodies, declared_length};
 use crate::credential::{self, Credential, Unreadable};
 use crate::guard::{Guarded, until_cut};
 use crate::hangup::Hangup;
 use crate::limits;
 use crate::refusal::Refused;
 use crate::tools::{Means, ToolServer};
+use crate::upstream::{Route, Upstreams};
 
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
@@ -34,16 +36,35 @@ const EVENT_STREAM: &str = "text/event-stream";
 #[derive(Debug)]
 pub struct Gateway {
     means: Means,
-    /// The room for request bodies, in KiB.
-    bodies: Arc<Semaphore>,
+    upstreams: Arc<Upstreams>,
+    bodies: Bodies,
     protocol: StreamableHttpServerConfig,
     sessions: Arc<NeverSessionManager>,
+}
+
+/// What a request asks for, and with what.
+struct Asked {
+    claim: Claim,
+    /// None for a request without a credential.
+    key: Option<Presented>,
+}
+
+/// What a request was let in to.
+struct Entered {
+    app: Arc<AppState>,
+    /// None where everyone may come in.
+    grant: Option<Grant>,
 }
 
 impl Gateway {
     /// Makes the data plane of `replica`; what outlives a request runs on `tasks`.
     #[must_use]
-    pub fn new(replica: Arc<Replica>, clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
+    pub fn new(
+        replica: Arc<Replica>,
+        clock: Arc<dyn Clock>,
+        upstreams: Arc<Upstreams>,
+        tasks: TaskTracker,
+    ) -> Self {
         // Without sessions any replica answers any request, in every protocol version. Host and
         // Origin are checked at the door, by the app's public URL.
         let protocol = StreamableHttpServerConfig::default()
@@ -59,7 +80,8 @@ impl Gateway {
                 tasks,
                 runs: Arc::new(Semaphore::new(limits::RUN_COUNT)),
             },
-            bodies: Arc::new(Semaphore::new(limits::BODIES_KIB)),
+            upstreams,
+            bodies: Bodies::new(),
             protocol,
             sessions: Arc::default(),
         }
@@ -92,30 +114,80 @@ impl Gateway {
                 ));
             }
         };
-        let claims = key.as_ref().map(|presented| presented.claims().clone());
+        let asked = Asked {
+            claim: Claim {
+                app: app.id,
+                upstream: app.server(&server).and_then(Server::upstream).cloned(),
+                server,
+                key: key.as_ref().map(|presented| presented.claims().clone()),
+            },
+            key,
+        };
         let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
-        let upstream = app.server(&server).and_then(Server::upstream).cloned();
-        let claim = Claim { app: app.id, server: server.clone(), upstream, key: claims };
-        let open = self.means.replica.open(claim, hangup);
+        let open = self.means.replica.open(asked.claim.clone(), hangup);
         let snapshot = self.snapshot()?;
-        let mut tools = self.tools(&snapshot, app, &server, key.as_ref())?;
+        let entered = self.enter(&snapshot, &asked)?;
         open.accepted();
+        match asked.claim.upstream.clone() {
+            None => self.call(&asked, open, &snapshot, entered, request).await,
+            Some(upstream) => {
+                self.pass_on(&asked, upstream, open, &snapshot, entered, request).await
+            }
+        }
+    }
+
+    /// Answers a request to a server of workflows.
+    async fn call(
+        &self,
+        asked: &Asked,
+        open: OpenResponse,
+        snapshot: &Arc<Snapshot>,
+        entered: Entered,
+        request: Request,
+    ) -> Result<Response, Refused> {
         if request.method() != Method::POST {
             return Err(Refused::Method("POST"));
         }
         let (parts, body) = request.into_parts();
-        let reading = pin!(self.read(declared_length(&parts.headers), body));
+        let reading = pin!(self.bodies.read(declared_length(&parts.headers), body));
         let (body, room) = until_cut(&open, reading).await??;
-        // A body may take its time. What the call may do is decided by what holds when it begins.
-        let now = self.snapshot()?;
-        if !Arc::ptr_eq(&snapshot, &now) {
-            tools = self.tools(&now, app, &server, key.as_ref())?;
-        }
+        let Entered { app, grant } = self.enter_again(snapshot, asked, entered)?;
+        let tools = ToolServer::new(app, &asked.claim.server, grant, &self.means);
         let serving = pin!(self.serve(tools, parts, body));
         let response = until_cut(&open, serving).await??;
         drop(room);
-        let is_stream = has_type(response.headers(), CONTENT_TYPE, EVENT_STREAM);
-        Ok(response.map(|body| Body::new(Guarded::new(body, open, is_stream))))
+        Ok(guard(response, open))
+    }
+
+    /// Passes a request on to an upstream.
+    async fn pass_on(
+        &self,
+        asked: &Asked,
+        upstream: Arc<Upstream>,
+        open: OpenResponse,
+        snapshot: &Arc<Snapshot>,
+        entered: Entered,
+        request: Request,
+    ) -> Result<Response, Refused> {
+        let (mut parts, body) = request.into_parts();
+        credential::strip(&mut parts.headers);
+        let Claim { app, server, .. } = &asked.claim;
+        let owner = asked.key.as_ref().map_or(SessionOwner::ANYONE, SessionOwner::api_key);
+        let route =
+            Route { app: *app, server: server.clone(), upstream, claim: asked.claim.clone() };
+        let Entered { grant, .. } = &entered;
+        let passage = self.upstreams.prepare(route, owner, grant.clone(), parts)?;
+        let response = if passage.needs_whole_body() {
+            let reading = pin!(self.bodies.read(passage.declared_length(), body));
+            let (body, _room) = until_cut(&open, reading).await??;
+            self.enter_again(snapshot, asked, entered)?;
+            let passing = pin!(self.upstreams.pass_whole(passage, body));
+            until_cut(&open, passing).await??
+        } else {
+            let passing = pin!(self.upstreams.pass(passage, body));
+            until_cut(&open, passing).await??
+        };
+        Ok(guard(response, open))
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>, Refused> {
@@ -124,18 +196,28 @@ impl Gateway {
         })
     }
 
-    /// The server that was asked for, as far as the key reaches it.
-    fn tools(
-        &self,
-        snapshot: &Snapshot,
-        app: &AppState,
-        server: &str,
-        key: Option<&Presented>,
-    ) -> Result<ToolServer, Refused> {
+    /// Decides whether the request may go on: by its key, and then by whether the server is there.
+    fn enter(&self, snapshot: &Snapshot, asked: &Asked) -> Result<Entered, Refused> {
+        let Claim { app, server, upstream, .. } = &asked.claim;
         let mut apps = snapshot.apps().iter();
-        let app = apps.find(|current| current.id == app.id).ok_or_else(|| nothing_here(app))?;
-        let grant = self.check(app, server, key)?;
-        ToolServer::new(Arc::clone(app), server, grant, &self.means)
+        let app = apps.find(|current| current.id == *app).ok_or(Cut::ServerGone)?;
+        let grant = self.check(app, server, asked.key.as_ref())?;
+        let served = served(app, server)?;
+        if served.upstream() != upstream.as_ref() {
+            return Err(Cut::ServerChanged.into());
+        }
+        Ok(Entered { app: Arc::clone(app), grant })
+    }
+
+    /// A body may take its time. What the call may do is decided by what holds when it begins.
+    fn enter_again(
+        &self,
+        before: &Arc<Snapshot>,
+        asked: &Asked,
+        entered: Entered,
+    ) -> Result<Entered, Refused> {
+        let now = self.snapshot()?;
+        if Arc::ptr_eq(before, &now) { Ok(entered) } else { self.enter(&now, asked) }
     }
 
     /// Decides by the snapshot's app alone what the claim may reach; none is everything, for a
@@ -165,44 +247,6 @@ impl Gateway {
         Ok(Some(grant))
     }
 
-    /// Reads the whole body, within its bounds of size, time and memory. The permit is its memory's.
-    async fn read(
-        &self,
-        declared: Option<u64>,
-        body: Body,
-    ) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
-        if declared.is_some_and(|length| length > limits::BODY_BYTES as u64) {
-            return Err(Refused::TooLarge(limits::BODY_BYTES));
-        }
-        let reading = async {
-            let mut body = pin!(body);
-            let mut bytes = BytesMut::new();
-            let mut room = self.room_for(1)?;
-            while let Some(frame) = body.frame().await {
-                let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
-                let length = bytes.len() + data.len();
-                if length > limits::BODY_BYTES {
-                    return Err(Refused::TooLarge(limits::BODY_BYTES));
-                }
-                // Charged as it arrives: who declares much and sends little takes little.
-                room.merge(self.room_for(length / 1024 + 1 - room.num_permits())?);
-                bytes.extend_from_slice(&data);
-            }
-            Ok((bytes.freeze(), room))
-        };
-        match tokio::time::timeout(limits::BODY_TIME, reading).await {
-            Ok(read) => read,
-            Err(_) => Err(Refused::Slow),
-        }
-    }
-
-    fn room_for(&self, kib: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies)
-            .try_acquire_many_owned(kib)
-            .map_err(|_| Refused::Unavailable("too many large requests are under way"))
-    }
-
     async fn serve(
         &self,
         tools: ToolServer,
@@ -223,10 +267,6 @@ impl Gateway {
     }
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let routing = gateway.means.replica.last_snapshot();
     let app = match address::app(&routing, request.uri(), request.headers()) {
@@ -240,6 +280,29 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
             refused.response(&app.name)
         }
     }
+}
+
+/// Finds the server, which only who may reach it is told of.
+fn served<'a>(app: &'a AppState, name: &str) -> Result<&'a Server, Refused> {
+    if !app.app.mcp_enabled() {
+        return Err(Refused::NotFound(
+            "this app's MCP endpoints are off: \
+             extensions.workflow.McpServerEndpoints.enable in its host.json is not true"
+                .to_owned(),
+        ));
+    }
+    match app.server(name) {
+        Some(server) if server.is_enabled() => Ok(server),
+        Some(_) => Err(Refused::NotFound("this server is disabled".to_owned())),
+        None => Err(Refused::NotFound(
+            "this app has no server of that name: `keyward server list` shows them".to_owned(),
+        )),
+    }
+}
+
+fn guard(response: Response, open: OpenResponse) -> Response {
+    let is_stream = has_type(response.headers(), CONTENT_TYPE, EVENT_STREAM);
+    response.map(|body| Body::new(Guarded::new(body, open, is_stream)))
 }
 
 fn is_open(app: &AppState) -> bool {

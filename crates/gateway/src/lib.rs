@@ -8,6 +8,7 @@
 //! This crate does not know the management plane.
 
 mod address;
+mod bodies;
 mod credential;
 mod door;
 mod effects;
@@ -16,6 +17,8 @@ mod hangup;
 pub mod limits;
 mod refusal;
 mod tools;
+mod upstream;
 
 pub use door::Gateway;
 pub use hangup::Hangup;
+pub use upstream::{Launcher, Upstreams};

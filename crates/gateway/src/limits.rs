@@ -40,3 +40,28 @@ pub const RUN_COUNT: usize = 4096;
 /// The longest path that is looked at, in bytes: the app's prefix, the route prefix and a server's
 /// name of at most 80 characters, each of which may be escaped.
 pub const PATH_BYTES: usize = 2 * 1024;
+
+/// How long an upstream may take until its answer begins; what follows may take any time. As long as
+/// a workflow may run.
+pub const FIRST_BYTE: Duration = RUN_TIME;
+
+/// How long a connection to an upstream may take to be made. On a network that works it takes
+/// milliseconds, and one lost packet costs a second.
+pub const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a request's body may take on its way through to an upstream, where nothing of it is kept.
+pub const UPLOAD_TIME: Duration = Duration::from_mins(10);
+
+/// How long a connection to an upstream is kept without a request. Less than the 75 s after which
+/// common servers close theirs, so that requests rarely meet one that is being closed.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+
+/// How many connections without a request are kept to one upstream.
+pub const UPSTREAM_IDLE_COUNT: usize = 1024;
+
+/// How often a silent connection to an upstream is asked whether it is still there.
+pub const UPSTREAM_PING: Duration = Duration::from_secs(30);
+
+/// The longest session id that is taken from an upstream, in bytes. They are random ids or signed
+/// tokens; sealed and encoded it must fit well into a header.
+pub const SESSION_ID_BYTES: usize = 1024;

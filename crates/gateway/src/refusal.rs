@@ -44,6 +44,10 @@ pub(crate) enum Refused {
     NotAcceptable,
     /// The replica may not decide now.
     Unavailable(&'static str),
+    /// The session is none that its client opened here.
+    UnknownSession,
+    /// The MCP server behind the URL gave no answer that could be passed on; says why.
+    Upstream { status: StatusCode, message: String },
     /// `POST /register` where only API keys are accepted.
     NoRegistration,
 }
@@ -68,6 +72,11 @@ impl From<Cut> for Refused {
 }
 
 impl Refused {
+    /// The MCP server behind the URL is at fault; says how.
+    pub(crate) const fn bad_gateway(message: String) -> Self {
+        Self::Upstream { status: StatusCode::BAD_GATEWAY, message }
+    }
+
     /// The answer; `realm` is the app's name.
     pub(crate) fn response(&self, realm: &str) -> Response<Body> {
         let (status, header, body) = match self {
@@ -127,6 +136,12 @@ impl Refused {
                 Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S))),
                 error(CODE, &format!("{message}: try again in a moment")),
             ),
+            Self::UnknownSession => (
+                StatusCode::NOT_FOUND,
+                None,
+                error(CODE, "this session is not known: initialize a new one"),
+            ),
+            Self::Upstream { status, message } => (*status, None, error(CODE, message)),
             Self::NoRegistration => (
                 StatusCode::FORBIDDEN,
                 None,

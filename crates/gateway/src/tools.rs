@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::effects;
-use crate::refusal::{CODE, Refused};
+use crate::refusal::CODE;
 
 /// One server of one app for one request: what the request's key reaches of it, and nothing else.
 #[derive(Clone)]
@@ -49,32 +49,10 @@ impl fmt::Debug for ToolServer {
 }
 
 impl ToolServer {
-    /// Finds the server called `name`; `grant` must reach it.
-    pub(crate) fn new(
-        app: Arc<AppState>,
-        name: &str,
-        grant: Option<Grant>,
-        means: &Means,
-    ) -> Result<Self, Refused> {
-        if !app.app.mcp_enabled() {
-            return Err(Refused::NotFound(
-                "this app's MCP endpoints are off: \
-                 extensions.workflow.McpServerEndpoints.enable in its host.json is not true"
-                    .to_owned(),
-            ));
-        }
-        match app.server(name) {
-            Some(server) if server.is_enabled() => {}
-            Some(_) => return Err(Refused::NotFound("this server is disabled".to_owned())),
-            None => {
-                return Err(Refused::NotFound(
-                    "this app has no server of that name: `keyward server list` shows them"
-                        .to_owned(),
-                ));
-            }
-        }
+    /// Stands for the server called `name`, which the app has and `grant` reaches.
+    pub(crate) fn new(app: Arc<AppState>, name: &str, grant: Option<Grant>, means: &Means) -> Self {
         let name = name.to_owned();
-        Ok(Self(Arc::new(Inner { app, name, grant, means: means.clone() })))
+        Self(Arc::new(Inner { app, name, grant, means: means.clone() }))
     }
 
     fn server(&self) -> Option<&Server> {

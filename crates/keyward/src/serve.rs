@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::Gateway;
+use gateway::{Gateway, Launcher, Upstreams};
 use keys::{Clock, MasterKeys, Role, SystemClock};
 use manage::{Manage, Operator, Operators, Settings};
 use store::{Replica, ServedApp, Store};
@@ -51,7 +51,8 @@ pub(crate) async fn run(
     let (data_dir, masters, made_master_key) =
         open_data_dir(arguments, config.data_dir, config.master_keys)?;
     let operators = operators(&data_dir, &config.operators)?;
-    let store = open_store(&data_dir, masters, &clock).await?;
+    let masters = Arc::new(masters);
+    let store = open_store(&data_dir, Arc::clone(&masters), &clock).await?;
     let app_id = store.ensure_app(&name).await.map_err(Error::store("read the store"))?;
 
     let mcp_connections = descriptors::data_plane_connections();
@@ -72,8 +73,14 @@ pub(crate) async fn run(
         .await
         .map_err(unreadable_store)?;
 
-    let running = Running::new(Arc::clone(&replica), Arc::clone(&store), config.shutdown_grace);
-    let gateway = Gateway::new(replica, Arc::clone(&clock), running.work.clone());
+    let upstreams = Arc::new(Upstreams::new(&masters, launcher()?, Arc::clone(&replica)));
+    let running = Running::new(
+        Arc::clone(&replica),
+        Arc::clone(&store),
+        Arc::clone(&upstreams),
+        config.shutdown_grace,
+    );
+    let gateway = Gateway::new(replica, Arc::clone(&clock), upstreams, running.work.clone());
     running.listen(data_plane, gateway.router(), mcp_connections);
     let manage_url = url_at(manage_listen)?;
     running.serve_management(management, config.management, operators, clock);
@@ -191,10 +198,10 @@ fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators>
 
 async fn open_store(
     data_dir: &DataDir,
-    masters: MasterKeys,
+    masters: Arc<MasterKeys>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Store>> {
-    match Store::open(data_dir.path(), Arc::new(masters), Arc::clone(clock)).await {
+    match Store::open(data_dir.path(), masters, Arc::clone(clock)).await {
         Ok(store) => Ok(Arc::new(store)),
         Err(store::Error::InUse(dir)) => Err(Error::InUse(format!(
             "another process serves with the data folder {}: end it, or give this one another \
@@ -227,6 +234,12 @@ fn url_at(address: SocketAddr) -> Result<Url> {
         .map_err(|error| Error::Failed(format!("cannot make a URL of {address}: {error}")))
 }
 
+/// Child processes are supervised by this program itself, so that none outlives it.
+fn launcher() -> Result<Launcher> {
+    let program = std::env::current_exe().map_err(Error::io("find this program's own file"))?;
+    Ok(Launcher { program, arguments: vec!["supervise".into(), "--".into()] })
+}
+
 /// The signals that end the process, and the one that has the folder read again.
 struct Signals {
     terminate: Signal,
@@ -254,6 +267,7 @@ impl Signals {
 struct Running {
     replica: Arc<Replica>,
     store: Arc<Store>,
+    upstreams: Arc<Upstreams>,
     shutdown: Shutdown,
     grace: Duration,
     /// Listeners and their connections.
@@ -266,10 +280,16 @@ struct Running {
 }
 
 impl Running {
-    fn new(replica: Arc<Replica>, store: Arc<Store>, grace: Duration) -> Self {
+    fn new(
+        replica: Arc<Replica>,
+        store: Arc<Store>,
+        upstreams: Arc<Upstreams>,
+        grace: Duration,
+    ) -> Self {
         Self {
             replica,
             store,
+            upstreams,
             shutdown: Shutdown::default(),
             grace,
             connections: TaskTracker::new(),
@@ -346,6 +366,7 @@ impl Running {
                 return;
             }
         }
+        self.upstreams.end().await;
         flush(&self.replica).await;
         self.store.close().await;
         info!("Ended");

@@ -4,7 +4,7 @@ use std::time::Duration;
 use app::{App, Files};
 use axum::Router;
 use axum::body::Body;
-use gateway::Gateway;
+use gateway::{Gateway, Launcher, Upstreams};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use keys::permission::{Issuer, Owner};
@@ -73,7 +73,8 @@ impl Fixture {
         let clock = ManualClock::at(START);
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let masters = Arc::new(MasterKeys::new(MasterKey::generate(&mut SysRng).unwrap(), []));
-        let store = Store::open(dir.path(), masters, Arc::clone(&shared)).await.unwrap();
+        let store =
+            Store::open(dir.path(), Arc::clone(&masters), Arc::clone(&shared)).await.unwrap();
         let store = Arc::new(store);
         let app = store.ensure_app("helpdesk").await.unwrap();
         let served = ServedApp {
@@ -85,7 +86,10 @@ impl Fixture {
         let replica =
             Replica::start(Arc::clone(&store), Arc::clone(&shared), vec![served]).await.unwrap();
         tokio::spawn(Arc::clone(&replica).tend(std::future::pending()));
-        let router = Gateway::new(Arc::clone(&replica), shared, TaskTracker::new()).router();
+        let launcher = Launcher { program: "/bin/false".into(), arguments: Vec::new() };
+        let upstreams = Arc::new(Upstreams::new(&masters, launcher, Arc::clone(&replica)));
+        let tasks = TaskTracker::new();
+        let router = Gateway::new(Arc::clone(&replica), shared, upstreams, tasks).router();
         Self { store, replica, router, clock, app, _dir: dir }
     }
 

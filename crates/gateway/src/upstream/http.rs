@@ -1,0 +1,296 @@
+//! Upstreams over HTTP: bytes stream through both ways, over connections that are kept.
+
+use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, ready};
+
+use app::HttpUpstream;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, LOCATION, ORIGIN,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VIA, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
+use http_body::{Frame, SizeHint};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client as Pool, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Sleep, sleep};
+use tracing::{debug, warn};
+
+use crate::limits;
+use crate::refusal::Refused;
+
+/// What concerns one connection and not what is sent over it (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What a caller says that an upstream must not hear: proofs of who calls, which are ours, and words
+/// that only a proxy may add.
+const CALLERS_OWN: [HeaderName; 12] = [
+    HOST,
+    ORIGIN,
+    REFERER,
+    COOKIE,
+    EXPECT,
+    VIA,
+    FORWARDED,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// What an upstream says to its caller, which is Keyward, and what would bind the client to it.
+const UPSTREAMS_OWN: [HeaderName; 6] = [
+    WWW_AUTHENTICATE,
+    PROXY_AUTHENTICATE,
+    SET_COOKIE,
+    HeaderName::from_static("alt-svc"),
+    HeaderName::from_static("strict-transport-security"),
+    HeaderName::from_static("clear-site-data"),
+];
+
+/// Connections to all upstreams over HTTP.
+#[derive(Debug)]
+pub(crate) struct Client {
+    plain: Pool<HttpConnector, Body>,
+    /// Made when the first upstream needs it: the system's roots take a megabyte.
+    tls: OnceLock<Pool<HttpsConnector<HttpConnector>, Body>>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        Self { plain: builder().build(connector()), tls: OnceLock::new() }
+    }
+
+    /// Sends a request on and gives the upstream's answer, whose body arrives as it is read.
+    ///
+    /// The request has no credentials any more. One that is dropped is ended at the upstream too.
+    pub(crate) async fn send(
+        &self,
+        upstream: &HttpUpstream,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Refused> {
+        let request = request(upstream, parts, body);
+        let sent = async {
+            if upstream.uri().scheme_str() == Some("https") {
+                self.tls.get_or_init(|| builder().build(tls_connector())).request(request).await
+            } else {
+                self.plain.request(request).await
+            }
+        };
+        match tokio::time::timeout(limits::FIRST_BYTE, sent).await {
+            Ok(Ok(response)) => receive(upstream, response.map(Body::new)),
+            Ok(Err(error)) => Err(unreachable(upstream, &error)),
+            Err(_) => Err(Refused::Upstream {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                message: format!(
+                    "the MCP server behind this URL did not answer within {} minutes",
+                    limits::FIRST_BYTE.as_secs() / 60
+                ),
+            }),
+        }
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Pool::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits::UPSTREAM_IDLE)
+        .pool_max_idle_per_host(limits::UPSTREAM_IDLE_COUNT)
+        .http1_max_headers(limits::HEADER_COUNT)
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(limits::UPSTREAM_PING)
+        .http2_max_header_list_size(u32::try_from(limits::HEADER_BYTES).unwrap_or(u32::MAX));
+    builder
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(limits::UPSTREAM_PING));
+    connector.set_connect_timeout(Some(limits::CONNECT));
+    // The other connector wraps this one.
+    connector.enforce_http(false);
+    connector
+}
+
+fn tls_connector() -> HttpsConnector<HttpConnector> {
+    let config = ClientConfig::builder();
+    let config = match config.with_native_roots() {
+        Ok(config) => config.with_no_client_auth(),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "No certificate authorities were found on this machine, so no https upstream can be \
+                 trusted: install ca-certificates, or name a file of them in SSL_CERT_FILE"
+            );
+            ClientConfig::builder()
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth()
+        }
+    };
+    HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(connector())
+}
+
+fn request(upstream: &HttpUpstream, mut parts: Parts, body: Body) -> Request<Body> {
+    strip(&mut parts.headers, &CALLERS_OWN);
+    for (name, value) in upstream.headers() {
+        parts.headers.insert(name, value.clone());
+    }
+    parts.uri = upstream.uri().clone();
+    // The pool chooses what the connection speaks.
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Request::from_parts(parts, Body::new(Arriving { body, deadline: None }))
+}
+
+fn receive(
+    upstream: &HttpUpstream,
+    mut response: Response<Body>,
+) -> Result<Response<Body>, Refused> {
+    let status = response.status();
+    let from = place(upstream);
+    // Passed on, a 401 would have clients sign in with us, and a redirect would lead them past us.
+    if matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    ) {
+        return Err(Refused::bad_gateway(format!(
+            "the MCP server behind this URL does not let Keyward in: {from} answered {status}. Whoever \
+             runs this server corrects its credentials (`headers` in mcp.json)"
+        )));
+    }
+    if status.is_redirection() && response.headers().contains_key(LOCATION) {
+        return Err(Refused::bad_gateway(format!(
+            "the MCP server behind this URL has moved: {from} answered {status}, and redirects are not \
+             followed. Whoever runs this server corrects its `url` in mcp.json"
+        )));
+    }
+    strip(response.headers_mut(), &UPSTREAMS_OWN);
+    *response.version_mut() = Version::HTTP_11;
+    response.extensions_mut().clear();
+    Ok(response)
+}
+
+/// Takes out what concerns one connection, and `more`.
+fn strip(headers: &mut HeaderMap, more: &[HeaderName]) {
+    // Named by the other side itself, as belonging to the connection.
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // A message without its length or its type would be another message.
+        .filter(|name| *name != CONTENT_LENGTH)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    let is_unwanted = |name: &HeaderName| HOP_BY_HOP.contains(name) || more.contains(name);
+    while let Some(name) = headers.keys().find(|name| is_unwanted(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// Where the upstream is, without its path and its query, which may be secrets.
+fn place(upstream: &HttpUpstream) -> String {
+    let uri = upstream.uri();
+    format!(
+        "{}://{}",
+        uri.scheme_str().unwrap_or_default(),
+        uri.authority().map_or("", |a| a.as_str())
+    )
+}
+
+fn unreachable(upstream: &HttpUpstream, error: &Error) -> Refused {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let slow = causes.clone().any(|cause| cause.is::<TooSlow>());
+    if slow {
+        return Refused::Slow;
+    }
+    let kind = causes.clone().find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    let is_tls = causes.any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>())
+    });
+    let place = place(upstream);
+    debug!(error = error as &dyn std::error::Error, "No answer from {place}");
+    let why = match (error.is_connect(), is_tls, kind) {
+        (_, true, _) => "its TLS certificate is not trusted here, or it speaks no TLS".to_owned(),
+        (true, _, Some(io::ErrorKind::ConnectionRefused)) => {
+            "the connection was refused".to_owned()
+        }
+        (true, _, Some(io::ErrorKind::TimedOut)) => {
+            format!("no connection within {} s", limits::CONNECT.as_secs())
+        }
+        (true, _, _) => "no connection could be made, or its name is not known".to_owned(),
+        (false, _, _) => "the connection ended before an answer came".to_owned(),
+    };
+    Refused::bad_gateway(format!(
+        "the MCP server behind this URL cannot be reached: {place}: {why}"
+    ))
+}
+
+/// A client took too long to send a request's body.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body took too long to arrive")]
+struct TooSlow;
+
+/// A request's body on its way, which must arrive in time.
+struct Arriving {
+    body: Body,
+    /// Set once the body makes wait: most never do.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(limits::UPLOAD_TIME)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Some(Err(axum::Error::new(TooSlow))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
