@@ -3,7 +3,8 @@
 //! [`Store`] is the durable half: access keys (sealed), the register of issued API keys,
 //! revocations, and the audit row of every change, each written in the transaction of the change.
 //! [`Replica`] is the half in memory: an immutable [`Snapshot`] that answers without I/O, and the
-//! register of open responses, which a new snapshot judges anew.
+//! register of open responses, which a new snapshot judges anew. Its [`Catalog`] is what operators are
+//! told of upstreams.
 //!
 //! This crate knows neither HTTP nor MCP. A method that changes anything takes
 //! [`keys::Authorized`], so a change without a permission check does not compile.
@@ -12,6 +13,7 @@ mod access_keys;
 mod api_keys;
 mod audit;
 mod backend;
+mod catalog;
 mod error;
 mod replica;
 mod revision;
@@ -20,6 +22,7 @@ mod snapshot;
 pub use access_keys::AccessKeyRow;
 pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::Store;
+pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use error::Error;
 pub use replica::{Claim, Cut, OpenResponse, Replica, ServedApp, Suspended};
 pub use revision::{ChangeId, Revision};

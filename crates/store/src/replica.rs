@@ -17,7 +17,7 @@ use url::Url;
 
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
-use crate::{Error, Result, Revision, Snapshot, Store};
+use crate::{Catalog, Error, Result, Revision, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
 /// nothing more whatever happens: this only lets its end reach the client first. A client that takes
@@ -66,6 +66,7 @@ pub struct Replica {
     /// What the store does not hold of a snapshot; its lock lets one installation through at a time.
     served: Mutex<Vec<ServedApp>>,
     installed: watch::Sender<u64>,
+    catalog: Catalog,
 }
 
 impl fmt::Debug for Replica {
@@ -89,6 +90,7 @@ impl Replica {
             store,
             open: Arc::new(OpenResponses::new(Arc::clone(&clock))),
             clock,
+            catalog: Catalog::new(&snapshot),
             snapshot: ArcSwap::from_pointee(snapshot),
             suspended: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
@@ -132,6 +134,12 @@ impl Replica {
     #[must_use]
     pub fn installations(&self) -> watch::Receiver<u64> {
         self.installed.subscribe()
+    }
+
+    /// What is known of the tools of upstreams.
+    #[must_use]
+    pub const fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Returns once no response goes on, and none begins, that a snapshot older than `revision`
@@ -214,6 +222,7 @@ impl Replica {
         // against the new snapshot, because registering and judging take the same locks.
         let now = self.clock.now();
         let closing = self.open.cut_where(|claim| snapshot.judge(claim, now));
+        self.catalog.install(&snapshot);
         self.leave(closing).await;
         self.installed.send_modify(|count| *count += 1);
         info!(revision = %snapshot.revision, "Installed revision {}", snapshot.revision);
