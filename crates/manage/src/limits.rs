@@ -26,3 +26,18 @@ pub const MAX_PAGE_ROWS: u16 = 1000;
 
 /// How much of what a caller sent is repeated in a message to it, in characters.
 pub const QUOTED_CHARS: usize = 80;
+
+/// How long a list of servers waits for upstreams that are being asked for their tools. One that is
+/// up answers in a fraction of it; one that is not is listed as what is known of it.
+pub const UPSTREAM_WAIT: Duration = Duration::from_millis(1500);
+
+/// How old an upstream's tools may be in a list of servers. Tools change when an upstream is
+/// upgraded, and asking costs it a few requests.
+pub const TOOLS_AGE: Duration = Duration::from_mins(3);
+
+/// How old an upstream's tools may be when they are to refuse a scope: what was added a moment ago
+/// is found, and a caller that tries many names does not make as many requests of the upstream.
+pub const REFUSING_TOOLS_AGE: Duration = Duration::from_secs(2);
+
+/// How many names of tools a message lists: what a person reads, and no more of an upstream's text.
+pub const NAMED_TOOLS: usize = 30;

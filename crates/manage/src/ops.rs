@@ -4,4 +4,6 @@ mod keys;
 mod servers;
 
 pub(crate) use self::keys::{AccessKeyStatus, Expiry, IssuedKey};
-pub(crate) use self::servers::{Purpose, ServerList, ServerUrl, Wanted};
+pub(crate) use self::servers::{
+    ListedServer, Purpose, ServerList, ServerUrl, Tool, UpstreamStatus, Wanted,
+};

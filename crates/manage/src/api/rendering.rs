@@ -1,5 +1,7 @@
 //! What an operation gives, as JSON; and what every answer has.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -9,7 +11,9 @@ use serde::{Serialize, Serializer};
 use store::ApiKeyRow;
 
 use crate::error::{Error, Result};
-use crate::ops::{AccessKeyStatus, IssuedKey, ServerList, ServerUrl};
+use crate::ops::{
+    AccessKeyStatus, IssuedKey, ListedServer, ServerList, ServerUrl, Tool, UpstreamStatus,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -164,25 +168,62 @@ struct ServerJson<'a> {
     url: &'a str,
     tools: Vec<ToolJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<UpstreamJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<HeadersJson<'a>>,
 }
 
 #[derive(Serialize)]
 struct ToolJson<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+}
+
+impl<'a> From<&Tool<'a>> for ToolJson<'a> {
+    fn from(tool: &Tool<'a>) -> Self {
+        Self { name: tool.name, description: tool.description }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UpstreamJson<'a> {
+    transport: &'static str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_at: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreachable_since: Option<Instant>,
+}
+
+impl<'a> From<UpstreamStatus<'a>> for UpstreamJson<'a> {
+    fn from(status: UpstreamStatus<'a>) -> Self {
+        Self {
+            transport: status.transport,
+            state: status.state,
+            message: status.message,
+            checked_at: status.checked_at.map(Instant),
+            unreachable_since: status.unreachable_since.map(Instant),
+        }
+    }
 }
 
 impl<'a> From<&'a ServerList> for ServerListJson<'a> {
     fn from(list: &'a ServerList) -> Self {
         let headers = || list.issued.as_ref().map(HeadersJson::from);
-        let servers = list.servers().map(|(server, url)| ServerJson {
-            name: server.name(),
-            description: server.description(),
-            enabled: server.is_enabled(),
-            url,
-            tools: server.tools().iter().map(|tool| ToolJson { name: tool.name() }).collect(),
-            headers: headers(),
-        });
+        let servers =
+            list.servers().map(|ListedServer { server, url, tools, upstream }| ServerJson {
+                name: server.name(),
+                description: server.description(),
+                enabled: server.is_enabled(),
+                url,
+                tools: tools.iter().map(ToolJson::from).collect(),
+                upstream: upstream.map(UpstreamJson::from),
+                headers: headers(),
+            });
         Self {
             value: servers.collect(),
             headers: headers(),

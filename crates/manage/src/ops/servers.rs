@@ -1,13 +1,14 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use app::{App, Server};
+use app::{App, Server, Transport, Upstream};
 use keys::permission::{Issuer, Reader};
-use keys::{Authorized, Scopes, Slot, Terms};
-use store::{AppState, Issue};
+use keys::{AppId, Authorized, Scope, Scopes, Slot, Terms, Timestamp};
+use store::{AppState, Issue, Knowledge, ListedTool, Subject};
 
 use super::{Expiry, IssuedKey};
-use crate::Manage;
 use crate::error::{Error, Quoted, Result};
+use crate::{Manage, limits};
 
 /// The name of the server of all tools.
 const DEFAULT: &str = "default";
@@ -56,7 +57,34 @@ pub(crate) struct ServerList {
     /// The only server that was asked for; all named ones if none.
     only: Option<String>,
     urls: Vec<String>,
+    knowledge: Vec<Option<Knowledge>>,
     pub(crate) issued: Option<IssuedKey>,
+}
+
+/// A server as it is listed.
+#[derive(Debug)]
+pub(crate) struct ListedServer<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) url: &'a str,
+    pub(crate) tools: Vec<Tool<'a>>,
+    pub(crate) upstream: Option<UpstreamStatus<'a>>,
+}
+
+/// A tool that a server offers.
+#[derive(Debug)]
+pub(crate) struct Tool<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: Option<&'a str>,
+}
+
+/// How it stands with the MCP server behind one of ours.
+#[derive(Debug)]
+pub(crate) struct UpstreamStatus<'a> {
+    pub(crate) transport: &'static str,
+    pub(crate) state: &'static str,
+    pub(crate) message: Option<Cow<'a, str>>,
+    pub(crate) checked_at: Option<Timestamp>,
+    pub(crate) unreachable_since: Option<Timestamp>,
 }
 
 impl Manage {
@@ -90,9 +118,23 @@ impl Manage {
         if let Some(name) = &only {
             find(&app.app, name)?;
         }
-        let urls = listed(&app.app, only.as_deref()).map(|server| url_of(app, server)).collect();
+        let servers: Vec<&Server> = listed(&app.app, only.as_deref()).collect();
+        let urls = servers.iter().map(|server| url_of(app, server)).collect();
         let issued = self.issue_if_meant(purpose, app, wanted).await?;
-        Ok(ServerList { app: Arc::clone(app), only, urls, issued })
+        let knowledge = self.knowledge(app.id, &servers).await;
+        Ok(ServerList { app: Arc::clone(app), only, urls, knowledge, issued })
+    }
+
+    /// What is known of the upstreams among these servers, none for the others. Asks for what is not
+    /// known, and does not wait long for it.
+    async fn knowledge(&self, app: AppId, servers: &[&Server]) -> Vec<Option<Knowledge>> {
+        let catalog = self.replica.catalog();
+        let subjects = servers.iter().map(|server| Subject::of(app, server));
+        let subjects: Vec<Option<Subject>> = subjects.collect();
+        let upstreams: Vec<Subject> = subjects.iter().flatten().cloned().collect();
+        catalog.want(&upstreams, limits::TOOLS_AGE);
+        catalog.settled(&upstreams, limits::UPSTREAM_WAIT).await;
+        subjects.iter().map(|subject| Some(catalog.knowledge(subject.as_ref()?))).collect()
     }
 
     /// Checks what is wanted of a key in any case, so that a mistake shows before it matters.
@@ -103,7 +145,7 @@ impl Manage {
         wanted: Wanted,
     ) -> Result<Option<IssuedKey>> {
         if let Some(scopes) = &wanted.scopes {
-            check_scopes(&app.app, scopes)?;
+            self.check_scopes(app, scopes).await?;
         }
         let not_after = wanted.expiry.not_after(self.clock.now(), &self.settings)?;
         let Purpose::Issue(by) = purpose else { return Ok(None) };
@@ -111,13 +153,113 @@ impl Manage {
         let issue = Issue { slot: wanted.slot, terms, label: wanted.label };
         self.issue(by, issue).await.map(Some)
     }
+
+    /// Refuses a scope that opens nothing. A server that is disabled is a target all the same: its
+    /// keys wait for it. So is a tool of an upstream whose tools are not known.
+    async fn check_scopes(&self, app: &AppState, scopes: &Scopes) -> Result<()> {
+        let mut doubted = Vec::new();
+        for scope in scopes {
+            let server = by_name(&app.app, scope.server());
+            let server = server.ok_or_else(|| no_server(&app.app, scope))?;
+            let Some(tool) = scope.tool() else { continue };
+            match Subject::of(app.id, server) {
+                None if server.tool(tool).is_some() => {}
+                None => {
+                    let tools: Vec<&str> = server.tools().iter().map(|tool| tool.name()).collect();
+                    return Err(no_tool(scope, server, &tools.join(", ")));
+                }
+                Some(subject) if subject.upstream.allows_tool(tool) => {
+                    doubted.push((scope, subject));
+                }
+                Some(subject) => return Err(not_allowed(scope, server, &subject.upstream)),
+            }
+        }
+        doubted.retain(|(scope, subject)| self.lacks(scope, subject).is_some());
+        let subjects: Vec<Subject> = doubted.iter().map(|(_, subject)| subject.clone()).collect();
+        let catalog = self.replica.catalog();
+        catalog.want(&subjects, limits::REFUSING_TOOLS_AGE);
+        catalog.settled(&subjects, limits::UPSTREAM_WAIT).await;
+        let lacked = doubted.iter().find_map(|(scope, subject)| {
+            let tools = self.lacks(scope, subject)?;
+            let server = by_name(&app.app, scope.server())?;
+            let allowed = tools.iter().map(|tool| tool.name.as_str());
+            let allowed = allowed.filter(|name| subject.upstream.allows_tool(name));
+            Some(no_tool(scope, server, &listing(allowed)))
+        });
+        lacked.map_or(Ok(()), Err)
+    }
+
+    /// The tools of an upstream that is known not to have the one that the scope names. What an
+    /// upstream had before it failed says nothing of what it has now.
+    fn lacks(&self, scope: &Scope, subject: &Subject) -> Option<Arc<[ListedTool]>> {
+        let known = self.replica.catalog().knowledge(subject);
+        let tools = known.tools.filter(|_| known.failure.is_none())?;
+        let has = tools.iter().any(|tool| Some(tool.name.as_str()) == scope.tool());
+        (!has).then_some(tools)
+    }
 }
 
 impl ServerList {
-    /// The servers with their URLs, sorted by name.
-    pub(crate) fn servers(&self) -> impl Iterator<Item = (&Server, &str)> {
-        listed(&self.app.app, self.only.as_deref()).zip(self.urls.iter().map(String::as_str))
+    /// The servers, sorted by name.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = ListedServer<'_>> {
+        let urls = self.urls.iter().map(String::as_str);
+        let servers = listed(&self.app.app, self.only.as_deref()).zip(urls).zip(&self.knowledge);
+        servers.map(|((server, url), known)| {
+            let upstream = server.upstream().zip(known.as_ref());
+            ListedServer {
+                server,
+                url,
+                tools: match upstream {
+                    Some((upstream, known)) => known_tools(upstream, known).collect(),
+                    None => server.tools().iter().map(|tool| Tool::of_workflow(tool)).collect(),
+                },
+                upstream: upstream.map(|(upstream, known)| UpstreamStatus::of(upstream, known)),
+            }
+        })
     }
+}
+
+impl<'a> Tool<'a> {
+    /// The public documents show nothing but the name.
+    fn of_workflow(tool: &'a app::Tool) -> Self {
+        Self { name: tool.name(), description: None }
+    }
+}
+
+fn known_tools<'a>(upstream: &'a Upstream, known: &'a Knowledge) -> impl Iterator<Item = Tool<'a>> {
+    let allowed = known.tools.iter().flat_map(|tools| tools.iter());
+    let allowed = allowed.filter(|tool| upstream.allows_tool(&tool.name));
+    allowed.map(|tool| Tool { name: &tool.name, description: tool.description.as_deref() })
+}
+
+impl<'a> UpstreamStatus<'a> {
+    fn of(upstream: &Upstream, known: &'a Knowledge) -> Self {
+        let (state, message) = match (&known.failure, &known.tools) {
+            (Some(failure), _) => ("unreachable", Some(Cow::Borrowed(failure.why.as_str()))),
+            (None, Some(tools)) => ("known", missing(upstream, tools).map(Cow::Owned)),
+            (None, None) if known.is_asked => ("pending", None),
+            (None, None) => ("notAsked", None),
+        };
+        Self {
+            transport: match upstream.transport() {
+                Transport::Http(_) => "http",
+                Transport::Stdio(_) => "stdio",
+            },
+            state,
+            message,
+            checked_at: known.checked_at,
+            unreachable_since: known.failure.as_ref().map(|failure| failure.since),
+        }
+    }
+}
+
+/// What is to be said of tools that are allowed and are not there.
+fn missing(upstream: &Upstream, tools: &[ListedTool]) -> Option<String> {
+    let allowed = upstream.allowed_tools()?.iter().map(String::as_str);
+    let missing = allowed.filter(|name| tools.iter().all(|tool| tool.name != *name));
+    let missing: Vec<&str> = missing.collect();
+    let names = (!missing.is_empty()).then(|| listing(missing.into_iter()))?;
+    Some(format!("mcpservers.json allows tools that this server does not have: {names}"))
 }
 
 fn check_open(purpose: &Purpose, app: &App) -> Result<()> {
@@ -156,24 +298,39 @@ fn listed<'a>(app: &'a App, only: Option<&str>) -> impl Iterator<Item = &'a Serv
     named.iter().chain(asked)
 }
 
-/// A server that is disabled is a target all the same: its keys wait for it.
-fn check_scopes(app: &App, scopes: &Scopes) -> Result<()> {
-    let Some(scope) = scopes.iter().find(|scope| !app.offers(scope.server(), scope.tool())) else {
-        return Ok(());
-    };
+fn no_server(app: &App, scope: &Scope) -> Error {
     let given = Quoted(scope.as_str());
-    let names = |names: Vec<&str>| names.join(", ");
-    Err(Error::InvalidScope(match by_name(app, scope.server()) {
-        None => {
-            let servers = names(all(app).map(Server::name).collect());
-            format!("The scope {given} names no server: expected one of {servers}.")
-        }
-        Some(server) => {
-            let tools = names(server.tools().iter().map(|tool| tool.name()).collect());
-            let server = server.name();
-            format!("The scope {given} names no tool of {server}, whose tools are {tools}.")
-        }
-    }))
+    let servers = all(app).map(Server::name).collect::<Vec<_>>().join(", ");
+    Error::InvalidScope(format!("The scope {given} names no server: expected one of {servers}."))
+}
+
+fn no_tool(scope: &Scope, server: &Server, tools: &str) -> Error {
+    let (given, server) = (Quoted(scope.as_str()), server.name());
+    Error::InvalidScope(if tools.is_empty() {
+        format!("The scope {given} names no tool of {server}, which has none.")
+    } else {
+        format!("The scope {given} names no tool of {server}, whose tools are {tools}.")
+    })
+}
+
+fn not_allowed(scope: &Scope, server: &Server, upstream: &Upstream) -> Error {
+    let (given, server) = (Quoted(scope.as_str()), server.name());
+    let allowed = listing(upstream.allowed_tools().into_iter().flatten().map(String::as_str));
+    Error::InvalidScope(format!(
+        "The scope {given} names a tool that mcpservers.json does not allow of {server}: it allows \
+         {allowed}."
+    ))
+}
+
+/// Names for a message: those of an upstream are text of others, and may be thousands.
+fn listing<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
+    let named = names.by_ref().take(limits::NAMED_TOOLS).map(|name| Quoted(name).to_string());
+    let mut named: Vec<String> = named.collect();
+    let more = names.count();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
 }
 
 fn url_of(app: &AppState, server: &Server) -> String {
