@@ -65,7 +65,6 @@ pub(crate) async fn serve(
     tasks: TaskTracker,
 ) {
     let server = Arc::new(server());
-    let router = router.layer(axum::middleware::from_fn(survive));
     let service = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(most_connections));
     let mut pause = limits::ACCEPT_PAUSE;
@@ -119,14 +118,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: TowerToHyperService<Router>,
     shutdown: Shutdown,
 ) {
-    let (hangup, in_flight) = (Hangup::default(), InFlight::default());
+    let (hangup, in_flight) = (Hangup::default(), InFlight::new());
     let service = {
         let (hangup, in_flight) = (hangup.clone(), in_flight.clone());
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(hangup.clone());
             let begun = in_flight.begin();
-            let answer = router.call(request);
-            async move { Ok::<_, Infallible>(answer.await?.map(|body| begun.until_end_of(body))) }
+            let answer = survive(router.call(request));
+            async move { Ok::<_, Infallible>(answer.await.map(|body| begun.until_end_of(body))) }
         })
     };
     let stream = TokioIo::new(Prompt::new(stream, bounds::HEADER_TIME));

@@ -1,52 +1,76 @@
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How many requests of one connection wait for us: their handler runs, or their body has been asked
 /// for more. What waits for the client to take it is not among them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct InFlight(watch::Sender<usize>);
+#[derive(Clone, Debug)]
+pub(super) struct InFlight(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    count: usize,
+    /// When the count became what it is, if that is none.
+    idle_since: Instant,
+}
 
 impl InFlight {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { count: 0, idle_since: Instant::now() })))
+    }
+
     /// Counts one more, until what is returned is dropped.
     pub(super) fn begin(&self) -> Begun {
-        self.0.send_modify(|count| *count = count.saturating_add(1));
-        Begun(self.0.clone())
+        let mut state = self.state();
+        state.count = state.count.saturating_add(1);
+        Begun(self.clone())
     }
 
     /// Returns once there has been none for this long.
     pub(super) async fn none_for(&self, time: Duration) {
-        let mut count = self.0.subscribe();
+        // Nobody is woken when a request begins or ends, which would cost each of them.
         loop {
-            // The sender is here, so neither wait can fail.
-            drop(count.wait_for(|count| *count == 0).await);
-            tokio::select! {
-                () = tokio::time::sleep(time) => return,
-                _ = count.changed() => {}
+            let now = Instant::now();
+            let due = match &*self.state() {
+                State { count: 0, idle_since } => *idle_since + time,
+                State { .. } => now + time,
+            };
+            if due <= now {
+                return;
             }
+            tokio::time::sleep_until(due).await;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One request that is being answered.
 #[derive(Debug)]
-pub(super) struct Begun(watch::Sender<usize>);
+pub(super) struct Begun(InFlight);
 
 impl Begun {
     /// Counts the request on while its answer's body is waited for.
     pub(super) fn until_end_of(self, body: Body) -> Body {
-        let in_flight = InFlight(self.0.clone());
+        let in_flight = self.0.clone();
         Body::new(Counted { body, in_flight, begun: None })
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        let mut state = self.0.state();
+        state.count = state.count.saturating_sub(1);
+        if state.count == 0 {
+            state.idle_since = Instant::now();
+        }
     }
 }
 
@@ -99,7 +123,7 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let minute = Duration::from_mins(1);
-            let in_flight = InFlight::default();
+            let in_flight = InFlight::new();
             let idle = async || {
                 let idle = in_flight.none_for(minute);
                 tokio::time::timeout(10 * minute, idle).await.is_ok()
@@ -146,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_its_length() {
-        let body = InFlight::default().begin().until_end_of(Body::from("answer"));
+        let body = InFlight::new().begin().until_end_of(Body::from("answer"));
         assert_eq!(body.size_hint().exact(), Some(6));
     }
 }

@@ -1,22 +1,25 @@
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 /// Answers 500 where the request's handler panicked, so that nothing else on the connection ends
 /// with it. The panic itself is logged by the process's hook.
-pub(super) async fn survive(request: Request, next: Next) -> Response {
-    let answered = Caught(Box::pin(next.run(request))).await;
-    answered.unwrap_or_else(|_panic| {
-        let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];
-        let body = r#"{"error":{"code":"InternalServerError","message":"The request failed here. The log has the reason."}}"#;
-        (StatusCode::INTERNAL_SERVER_ERROR, headers, body).into_response()
-    })
+pub(super) async fn survive(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+) -> Response {
+    let answered = Caught(Box::pin(answer)).await;
+    answered.map_or_else(|_panic| failed(), |Ok(response)| response)
+}
+
+fn failed() -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];
+    let body = r#"{"error":{"code":"InternalServerError","message":"The request failed here. The log has the reason."}}"#;
+    (StatusCode::INTERNAL_SERVER_ERROR, headers, body).into_response()
 }
 
 /// A future whose panics are caught. It is dropped after one, so nobody sees what it left half done.
