@@ -32,18 +32,17 @@ pub(crate) fn app<'s>(
 ) -> Result<&'s Arc<AppState>, Refused> {
     const WRONG_HOST: &str = "the Host header names no server here: use the app's public URL";
     let host = request_host(uri, headers).ok_or(Refused::NotOurs(WRONG_HOST))?;
-    let mut on_host =
-        snapshot.apps().iter().filter(|app| same_host(&app.public_url, &host)).collect::<Vec<_>>();
-    if on_host.is_empty() {
-        return Err(Refused::NotOurs(WRONG_HOST));
-    }
-    // The longest prefix first: `/a/b` before `/a` before `/`.
-    on_host.sort_by_key(|app| std::cmp::Reverse(app.public_url.path().len()));
-    let app = on_host
-        .iter()
-        .find(|app| below(&app.public_url, uri.path()).is_some())
-        // What is asked at the origin's root, such as /register, is every app's.
-        .or(on_host.last())
+    // The longest prefix wins: `/a/b` before `/a` before `/`. What is asked at the origin's root, such
+    // as /register, is every app's.
+    let rank = |app: &&Arc<AppState>| {
+        let url = &app.public_url;
+        below(url, uri.path()).map(|_| url.path().len())
+    };
+    let on_host = || snapshot.apps().iter().filter(|app| host.is(&app.public_url));
+    let app = on_host()
+        .filter(|app| rank(app).is_some())
+        .max_by_key(rank)
+        .or_else(|| on_host().min_by_key(|app| app.public_url.path().len()))
         .ok_or(Refused::NotOurs(WRONG_HOST))?;
     check_origin(app, headers)?;
     Ok(app)
@@ -85,27 +84,49 @@ fn below<'p>(public_url: &Url, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(public_url.path().trim_end_matches('/'))?.strip_prefix('/')
 }
 
-fn request_host(uri: &Uri, headers: &HeaderMap) -> Option<Host<String>> {
+/// The host that a request names.
+struct RequestHost<'r>(&'r str);
+
+fn request_host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<RequestHost<'r>> {
     let mut named = headers.get_all(HOST).iter();
     let authority = match (uri.authority(), named.next(), named.next()) {
         // HTTP/2 sends :authority, and may send Host beside it.
-        (Some(authority), None, _) => authority.clone(),
-        (None, Some(host), None) => host.to_str().ok()?.parse().ok()?,
+        (Some(authority), None, _) => authority.as_str(),
+        (None, Some(host), None) => host.to_str().ok()?,
         (Some(authority), Some(host), None) if host.as_bytes() == authority.as_str().as_bytes() => {
-            authority.clone()
+            authority.as_str()
         }
         _ => return None,
     };
-    Host::parse(authority.host()).ok()
+    // Userinfo has no place here, and would hide the host from who looks at the beginning.
+    if authority.contains('@') {
+        return None;
+    }
+    // What follows the last colon is a port, unless that colon is inside an IPv6 address.
+    match authority.rsplit_once(':') {
+        Some((_, after)) if after.contains(']') => Some(RequestHost(authority)),
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(RequestHost(host))
+        }
+        Some(_) => None,
+        None => Some(RequestHost(authority)),
+    }
 }
 
-/// The port is not compared: there is one listener, and a forwarded port may be any. On a loopback
-/// address every loopback name is as good.
-fn same_host(public_url: &Url, host: &Host<String>) -> bool {
-    match public_url.host() {
-        Some(own) if own.to_owned() == *host => true,
-        Some(own) => is_loopback(&own.to_owned()) && is_loopback(host),
-        None => false,
+impl RequestHost<'_> {
+    /// The port is not compared: there is one listener, and a forwarded port may be any. On a loopback
+    /// address every loopback name is as good.
+    fn is(&self, public_url: &Url) -> bool {
+        if public_url.host_str().is_some_and(|own| own.eq_ignore_ascii_case(self.0)) {
+            return true;
+        }
+        match (public_url.host(), Host::parse(self.0)) {
+            (Some(own), Ok(host)) => {
+                let own = own.to_owned();
+                own == host || (is_loopback(&own) && is_loopback(&host))
+            }
+            _ => false,
+        }
     }
 }
 
