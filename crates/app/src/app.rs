@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -15,7 +16,9 @@ use crate::problem::{LeftOut, Problem};
 use crate::reader::Node;
 use crate::servers::{self, Server};
 use crate::settings::{self, Settings};
-use crate::workflows::{self, WorkflowEntry, Workflows};
+use crate::surroundings::Surroundings;
+use crate::upstreams::{self, Entries, Upstream};
+use crate::workflows::{self, WorkflowEntry};
 
 /// What a Logic Apps Standard project offers, as one immutable value.
 ///
@@ -31,7 +34,6 @@ pub struct App {
     servers: Vec<Server>,
     default_server: Server,
     left_out: Vec<LeftOut>,
-    has_upstreams: bool,
 }
 
 impl App {
@@ -39,26 +41,20 @@ impl App {
     ///
     /// Errors: every problem of every file.
     pub fn from_files(files: &Files) -> Result<Self, Vec<Problem>> {
-        Self::from_files_in(files, &BTreeMap::new())
+        Self::from_files_in(files, &Surroundings::default())
     }
 
-    /// Makes an app from its files and from values of the process, which win over those of
-    /// local.settings.json.
-    ///
-    /// Workflows can read every value given here by `appsetting()`: give what is meant for them.
+    /// Makes an app from its files, and from values of the process and places of the machine.
     ///
     /// Errors: every problem of every file, sorted by file and place.
-    pub fn from_files_in(
-        files: &Files,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Self, Vec<Problem>> {
+    pub fn from_files_in(files: &Files, around: &Surroundings) -> Result<Self, Vec<Problem>> {
         if files.byte_count() > limits::APP_BYTES {
             let (is, most) = (files.byte_count(), limits::APP_BYTES);
             let message = format!("the app's files have {is} bytes; expected at most {most}");
             return Err(vec![at_file(".", message)]);
         }
         let mut reading = Reading { files, problems: Vec::new() };
-        let app = reading.app(environment);
+        let app = reading.app(around);
         match app {
             Some(app) if reading.problems.is_empty() => Ok(app),
             _ => {
@@ -113,14 +109,15 @@ impl App {
     }
 
     /// Says whether a scope has a target: the server (`default` for `/api/mcp`, case apart), and
-    /// the tool of exactly that name where one is given.
+    /// the tool of exactly that name where one is given. Which tools an upstream has is not known
+    /// here: every one that may be called counts.
     pub fn offers(&self, server: &str, tool: Option<&str>) -> bool {
         let server = if server.eq_ignore_ascii_case(servers::DEFAULT) {
             Some(&self.default_server)
         } else {
             self.server(server)
         };
-        server.is_some_and(|server| tool.is_none_or(|tool| server.tool(tool).is_some()))
+        server.is_some_and(|server| tool.is_none_or(|tool| server.offers(tool)))
     }
 
     /// Gives what the files say and the app does not offer, each with the reason.
@@ -146,13 +143,21 @@ impl App {
     fn documents(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.workflows.iter().map(|(name, entry)| (name, &entry.document))
     }
+
+    /// Gives what mcp.json says, once values are put in. What mcpservers.json adds is compared as
+    /// it is written.
+    fn upstreams(&self) -> impl Iterator<Item = (&str, bool, &Arc<Upstream>)> {
+        self.servers
+            .iter()
+            .filter_map(|server| Some((server.name(), server.is_enabled(), server.upstream()?)))
+    }
 }
 
 impl PartialEq for App {
     fn eq(&self, other: &Self) -> bool {
         self.host_json == other.host_json
             && self.mcpservers_json == other.mcpservers_json
-            && self.has_upstreams == other.has_upstreams
+            && self.upstreams().eq(other.upstreams())
             && self.parameters == other.parameters
             && self.settings == other.settings
             && self.documents().eq(other.documents())
@@ -179,8 +184,8 @@ struct Reading<'f> {
 }
 
 impl<'f> Reading<'f> {
-    fn app(&mut self, environment: &BTreeMap<String, String>) -> Option<App> {
-        let settings = self.settings(environment);
+    fn app(&mut self, around: &Surroundings) -> Option<App> {
+        let settings = self.settings(&around.settings);
         let parameters =
             self.read(files::PARAMETERS, |root, faults| parameters::read(root, &settings, faults));
         let (_, parameters) = parameters.unwrap_or_default();
@@ -190,15 +195,27 @@ impl<'f> Reading<'f> {
             self.problems.push(at_file(files::HOST, message));
         }
         let workflows = workflows::read(self.files, &parameters, &settings, &mut self.problems);
-        let servers =
-            self.read(files::SERVERS, |root, faults| servers::read(root, &workflows, faults));
+        let upstreams = self
+            .read(files::UPSTREAMS, |root, faults| upstreams::read(root, around, faults))
+            .map(|(_, entries)| entries);
+        let upstreams = upstreams.unwrap_or_else(|| Entries {
+            unread: self.files.get(files::UPSTREAMS).is_some(),
+            ..Entries::default()
+        });
+        let servers = self.read(files::SERVERS, |root, faults| {
+            servers::read(root, &workflows, &upstreams, faults)
+        });
         self.read(files::CONNECTIONS, |root, faults| {
             root.object(faults, "an object");
         });
         let (host_json, host) = host?;
         let (mcpservers_json, servers) = servers.unzip();
         let (servers, unoffered) = servers.unwrap_or_default();
-        let left_out = self.left_out(&host, &workflows, &settings, unoffered);
+        let servers = servers::with_upstreams(servers, &upstreams);
+        let mut left_out = host.left_out.clone();
+        left_out.extend(upstreams.left_out);
+        left_out.extend(workflows.notes(&settings));
+        left_out.extend(unoffered);
         Some(App {
             host,
             host_json,
@@ -209,7 +226,6 @@ impl<'f> Reading<'f> {
             workflows: workflows.by_name,
             servers,
             left_out,
-            has_upstreams: self.files.get(files::UPSTREAMS).is_some(),
         })
     }
 
@@ -239,23 +255,5 @@ impl<'f> Reading<'f> {
                 None
             }
         }
-    }
-
-    fn left_out(
-        &self,
-        host: &HostFile,
-        workflows: &Workflows,
-        settings: &Settings,
-        unoffered: Vec<LeftOut>,
-    ) -> Vec<LeftOut> {
-        let upstreams = self.files.get(files::UPSTREAMS).map(|_| LeftOut {
-            what: "mcp.json".to_owned(),
-            why: "upstream servers are not served by this version".to_owned(),
-        });
-        let mut left_out = host.left_out.clone();
-        left_out.extend(upstreams);
-        left_out.extend(workflows.notes(settings));
-        left_out.extend(unoffered);
-        left_out
     }
 }

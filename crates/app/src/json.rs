@@ -4,6 +4,7 @@
 //! a second walk over the text, which is known to be valid by then, finds repeated members and
 //! the offsets of JSON pointers.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::IgnoredAny;
@@ -38,15 +39,18 @@ impl Faults {
 /// One file's JSON and its text.
 pub(crate) struct Document<'f> {
     file: &'f str,
+    /// The text as it is in the file, which places are counted in.
     text: &'f str,
+    /// The same at the same offsets, white space in place of what is no JSON.
+    json: Cow<'f, str>,
     pub(crate) value: Value,
 }
 
 impl<'f> Document<'f> {
     /// Parses a file.
     ///
-    /// Errors: not UTF-8, too large, too deep, not JSON (comments and trailing commas are not), or
-    /// a repeated member.
+    /// Errors: not UTF-8, too large, too deep, not JSON, or a repeated member. Comments and trailing
+    /// commas are no JSON either, but for mcp.json, where editors take them.
     pub(crate) fn parse(file: &'f str, bytes: &'f [u8]) -> Result<Self, Vec<Problem>> {
         let whole = |message: String| vec![at_file(file, message)];
         let most = match file {
@@ -75,27 +79,34 @@ impl<'f> Document<'f> {
         let syntax = |offset: usize, message: String| {
             vec![at_place(file, place(text, offset), String::new(), message)]
         };
-        if let Some(offset) = too_deep(bytes) {
+        let json = match file {
+            files::UPSTREAMS => without_comments(text).map_err(|offset| {
+                syntax(offset, "is no comment: expected `//` or `/*`".to_owned())
+            })?,
+            _ => Cow::Borrowed(text),
+        };
+        if let Some(offset) = too_deep(json.as_bytes()) {
             let message = format!("nests deeper than {} arrays and objects", limits::DEPTH);
             return Err(syntax(offset, message));
         }
-        let explain = |error: &serde_json::Error| explain_syntax(text, error);
-        if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        let explain = |error: &serde_json::Error| explain_syntax(&json, error);
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(&json) {
             let (offset, message) = explain(&error);
             return Err(syntax(offset, message));
         }
-        let repeated = repeated_members(file, text);
+        let repeated = repeated_members(file, text, &json);
         if !repeated.is_empty() {
             return Err(repeated);
         }
         // What is left to go wrong is a number too large for any of Rust's.
-        match serde_json::from_str(text) {
-            Ok(value) => Ok(Self { file, text, value }),
+        let value = match serde_json::from_str(&json) {
+            Ok(value) => value,
             Err(error) => {
                 let (offset, message) = explain(&error);
-                Err(syntax(offset, message))
+                return Err(syntax(offset, message));
             }
-        }
+        };
+        Ok(Self { file, text, json, value })
     }
 
     /// Gives each fault its place, in the order in which they stand in the file.
@@ -106,7 +117,7 @@ impl<'f> Document<'f> {
         if found.is_empty() {
             return Vec::new();
         }
-        let offsets = offsets(self.text, found.iter().map(|(pointer, _)| pointer.as_str()));
+        let offsets = offsets(&self.json, found.iter().map(|(pointer, _)| pointer.as_str()));
         let mut placed: Vec<(usize, Problem)> = found
             .iter()
             .map(|(pointer, message)| {
@@ -177,6 +188,18 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
     (line, in_line.chars().count().saturating_add(1))
 }
 
+/// Gives the text with white space in place of comments and trailing commas, byte for byte; or where
+/// something begins as a comment does and is none.
+fn without_comments(text: &str) -> Result<Cow<'_, str>, usize> {
+    let mut stripped = text.to_owned();
+    if json_strip_comments::strip(&mut stripped).is_ok() {
+        return Ok(Cow::Owned(stripped));
+    }
+    // It stops right after the slash that it has blanked.
+    let differs = |(one, other): (u8, u8)| one != other;
+    Err(text.bytes().zip(stripped.bytes()).rposition(differs).unwrap_or_default())
+}
+
 /// Where the nesting passes the limit, if it does.
 fn too_deep(bytes: &[u8]) -> Option<usize> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -218,9 +241,9 @@ fn explain_syntax(text: &str, error: &serde_json::Error) -> (usize, String) {
     (offset, format!("is not JSON: {said}"))
 }
 
-fn repeated_members(file: &str, text: &str) -> Vec<Problem> {
+fn repeated_members(file: &str, text: &str, json: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    Walk::new(text).value(&mut String::new(), &mut |pointer, offset, found| {
+    Walk::new(json).value(&mut String::new(), &mut |pointer, offset, found| {
         let message = match found {
             Found::Value => return,
             Found::Repeated => "stands here a second time: keep one of the two",

@@ -45,6 +45,7 @@ mod problem;
 mod reader;
 mod servers;
 mod settings;
+mod surroundings;
 mod upstreams;
 mod workflows;
 
@@ -53,5 +54,6 @@ pub use authentication::{Authentication, ResourceMetadata};
 pub use files::{Error, Files, is_app_file};
 pub use problem::{LeftOut, Problem};
 pub use servers::Server;
+pub use surroundings::{INPUT_FILE_SUFFIX, INPUT_VARIABLE, Surroundings, input_key};
 pub use upstreams::{HttpUpstream, StdioUpstream, Transport, Upstream};
 pub use workflows::{Tool, TriggerEntry, WorkflowEntry};

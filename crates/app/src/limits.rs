@@ -25,6 +25,29 @@ pub const EXPRESSION_COUNT: usize = 1000;
 /// How many servers an app may name: as many as it may have workflows.
 pub const SERVER_COUNT: usize = 500;
 
+/// How many headers an upstream over HTTP may be given: a credential and a few choices.
+pub const UPSTREAM_HEADER_COUNT: usize = 64;
+
+/// All headers of one upstream, in bytes: many servers take 8 to 16 KiB, the client's among them.
+pub const UPSTREAM_HEADER_BYTES: usize = 16 * 1024;
+
+/// The longest URL of an upstream, in bytes: what many servers take.
+pub const UPSTREAM_URL_BYTES: usize = 8 * 1024;
+
+/// How many arguments a child process may be given.
+pub const UPSTREAM_ARG_COUNT: usize = 256;
+
+/// How many environment variables an entry of mcp.json may name.
+pub const UPSTREAM_ENV_COUNT: usize = 256;
+
+/// The longest argument, variable or path of a child process, in bytes, once values are put in:
+/// half of what Linux takes for one.
+pub const UPSTREAM_TEXT_BYTES: usize = 64 * 1024;
+
+/// All texts of one server of mcp.json, in bytes, once values are put in: a short file that names a
+/// long variable over and over costs no more than this for each server.
+pub const UPSTREAM_BYTES: usize = 256 * 1024;
+
 /// How many tools one server may name: as many as there can be workflows.
 pub const TOOL_COUNT: usize = WORKFLOW_COUNT;
 

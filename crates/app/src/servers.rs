@@ -1,4 +1,4 @@
-//! mcpservers.json: which tools each server offers.
+//! mcpservers.json: which tools each server offers, of workflows or of an upstream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::json::Faults;
 use crate::limits;
 use crate::problem::LeftOut;
 use crate::reader::{Node, Object};
-use crate::upstreams::Upstream;
+use crate::upstreams::{Entries, Entry, Upstream};
 use crate::workflows::{Tool, Workflows};
 
 /// The name by which scopes and commands speak of `/api/mcp`.
@@ -65,14 +65,46 @@ impl Server {
     pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
         self.tools.iter().find(|tool| tool.name() == name)
     }
+
+    /// Says whether a tool of exactly that name may be called, as far as the files say: which tools
+    /// an upstream really has is not known here.
+    pub fn offers(&self, tool: &str) -> bool {
+        match &self.upstream {
+            Some(upstream) => upstream.allows_tool(tool),
+            None => self.tool(tool).is_some(),
+        }
+    }
 }
 
-/// Reads the servers, sorted by name, and what they name and cannot offer.
+/// The named servers by their names in lower case.
+type Servers = BTreeMap<String, Server>;
+
+/// Adds the servers of mcp.json that mcpservers.json says nothing of.
+pub(crate) fn with_upstreams(mut servers: Servers, upstreams: &Entries) -> Vec<Server> {
+    for entry in &upstreams.by_name {
+        let Some(transport) = &entry.transport else { continue };
+        let make = || Server {
+            name: entry.name.clone(),
+            description: None,
+            enabled: entry.enabled,
+            tools: Vec::new(),
+            upstream: Some(Arc::new(Upstream {
+                transport: transport.clone(),
+                allowed_tools: None,
+            })),
+        };
+        servers.entry(entry.name.to_ascii_lowercase()).or_insert_with(make);
+    }
+    servers.into_values().collect()
+}
+
+/// Reads the servers, and what they name and cannot offer.
 pub(crate) fn read(
     root: &Node<'_>,
     workflows: &Workflows,
+    upstreams: &Entries,
     faults: &mut Faults,
-) -> (Vec<Server>, Vec<LeftOut>) {
+) -> (Servers, Vec<LeftOut>) {
     const SERVERS: &str = "a list of servers";
     let mut left_out = Vec::new();
     let entries = root
@@ -82,12 +114,21 @@ pub(crate) fn read(
             let entries = node.list(faults, SERVERS)?;
             within(&node, entries, limits::SERVER_COUNT, "servers", faults)
         });
-    let mut servers: BTreeMap<String, Server> = BTreeMap::new();
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut servers = Servers::new();
     for node in entries.unwrap_or_default() {
         let Some(object) = node.object(faults, "an object with `name` and `tools`") else {
             continue;
         };
-        let name = read_name(&object, faults);
+        let upstream = upstream(&object, upstreams);
+        if upstream.is_none() && upstreams.unread && object.member("tools", faults).is_none() {
+            // It may be one of mcp.json, and what is wrong there is told.
+            continue;
+        }
+        let name = match upstream {
+            Some(entry) => Some(entry.name.clone()),
+            None => read_name(&object, faults),
+        };
         let server = Server {
             name: name.clone().unwrap_or_default(),
             description: read_description(&object, faults),
@@ -95,34 +136,94 @@ pub(crate) fn read(
                 .member("enabled", faults)
                 .and_then(|node| node.boolean(faults, "true or false"))
                 .unwrap_or(true),
-            tools: read_tools(&object, name.as_deref(), workflows, faults, &mut left_out),
+            tools: Vec::new(),
             upstream: None,
+        };
+        let server = match upstream {
+            Some(entry) => limited(server, entry, &object, workflows, faults),
+            None => {
+                let tools = read_tools(&object, name.as_deref(), workflows, faults, &mut left_out);
+                Some(Server { tools, ..server })
+            }
         };
         let Some(name) = name else { continue };
         note_others(&object, &mut left_out);
-        match servers.get(&name.to_ascii_lowercase()) {
+        match names.get(&name.to_ascii_lowercase()) {
             Some(first) => node.fault(
                 faults,
                 format!(
-                    "`{name}` is the name of another server (`{}`), case apart: rename one of them",
-                    first.name
+                    "`{name}` is the name of another server (`{first}`), case apart: rename one of \
+                     them"
                 ),
             ),
             None => {
-                servers.insert(name.to_ascii_lowercase(), server);
+                let folded = name.to_ascii_lowercase();
+                servers.extend(server.map(|server| (folded.clone(), server)));
+                names.insert(folded, name);
             }
         }
     }
-    (servers.into_values().collect(), left_out)
+    (servers, left_out)
+}
+
+/// Finds the server of mcp.json that an entry names.
+fn upstream<'u>(entry: &Object<'_>, upstreams: &'u Entries) -> Option<&'u Entry> {
+    // A fault of the name's is told where the name is read.
+    let name = entry.member("name", &mut Faults::default())?;
+    upstreams.find(name.value.as_str()?)
+}
+
+/// Gives the server of mcp.json with what mcpservers.json says of it; none if it is left out there.
+fn limited(
+    server: Server,
+    entry: &Entry,
+    object: &Object<'_>,
+    workflows: &Workflows,
+    faults: &mut Faults,
+) -> Option<Server> {
+    const TOOLS: &str = "a list of tools, each `{\"name\": TOOL}`";
+    let allowed_tools = match object.member("tools", faults) {
+        None => None,
+        Some(node) => {
+            let tools = node
+                .list(faults, TOOLS)
+                .and_then(|tools| within(&node, tools, limits::TOOL_COUNT, "tools", faults))?;
+            let mut allowed = BTreeSet::new();
+            for tool in tools {
+                let name = tool
+                    .object(faults, "an object with `name`")
+                    .and_then(|tool| tool.required("name", "the name of a tool", faults))
+                    .and_then(|node| node.string(faults, "the name of a tool"));
+                allowed.extend(name.map(str::to_owned));
+            }
+            if !allowed.is_empty() && allowed.iter().all(|name| workflows.find(name).is_some()) {
+                let name = &entry.name;
+                let message = format!(
+                    "`{name}` is the name of a server of mcp.json, and the tools listed here are \
+                     workflows: rename one of the two servers"
+                );
+                node.fault(faults, message);
+            }
+            Some(allowed)
+        }
+    };
+    let transport = entry.transport.clone()?;
+    let upstream = Some(Arc::new(Upstream { transport, allowed_tools }));
+    Some(Server { enabled: server.enabled && entry.enabled, upstream, ..server })
+}
+
+/// Says whether a text is a server's name (CONTRACT.md, section 2), `default` apart.
+pub(crate) fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let length = text.chars().count();
+    length > 0 && length <= limits::SERVER_NAME_CHARS && text.chars().all(fits)
 }
 
 fn read_name(server: &Object<'_>, faults: &mut Faults) -> Option<String> {
     const EXPECTED: &str = "1 to 80 ASCII letters, digits, `-` or `_`";
     let node = server.required("name", EXPECTED, faults)?;
     let name = node.string(faults, EXPECTED)?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let length = name.chars().count();
-    if length == 0 || length > limits::SERVER_NAME_CHARS || !name.chars().all(fits) {
+    if !is_name(name) {
         node.fault(faults, format!("is no name of a server; expected {EXPECTED}"));
         return None;
     }

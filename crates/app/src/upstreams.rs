@@ -1,9 +1,16 @@
 //! MCP servers that exist already: how each is reached, and what of it may be.
 
+mod entry;
+mod file;
+mod http;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use http::{HeaderMap, Uri};
+use ::http::{HeaderMap, Uri};
+
+pub(crate) use self::file::{Entries, Entry, read};
 
 /// An MCP server that exists already, as one value: what differs is another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +29,7 @@ pub enum Transport {
 }
 
 /// An upstream over Streamable HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpUpstream {
     pub(crate) uri: Uri,
     /// Values are marked as sensitive, which keeps them out of debug output.
@@ -68,7 +75,8 @@ impl HttpUpstream {
 }
 
 impl StdioUpstream {
-    /// Gives the program, as a path or a name to be looked for.
+    /// Gives the program: a name to be looked for in PATH, or a path, which is absolute where
+    /// [`Self::cwd`] gives a folder.
     pub fn command(&self) -> &str {
         &self.command
     }
@@ -83,20 +91,33 @@ impl StdioUpstream {
         &self.env
     }
 
-    /// Gives the folder that it runs in: an absolute path, or none for the one that Keyward runs in.
+    /// Gives the folder that it runs in: an absolute path, or none for the one that Keyward runs in,
+    /// if the app was made without a folder.
     pub fn cwd(&self) -> Option<&str> {
         self.cwd.as_deref()
     }
 }
 
-/// Shows names and no values: arguments and environment may hold secrets.
+/// Shows the origin and the headers' names: paths, queries and values may hold secrets.
+impl fmt::Debug for HttpUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpUpstream")
+            .field("scheme", &self.uri.scheme_str())
+            .field("authority", &self.uri.authority().map(::http::uri::Authority::as_str))
+            .field(
+                "headers",
+                &self.headers.keys().map(::http::HeaderName::as_str).collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows names and no values: any text of mcp.json may have a secret put in.
 impl fmt::Debug for StdioUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioUpstream")
-            .field("command", &self.command)
             .field("args", &self.args.len())
             .field("env", &self.env.keys())
-            .field("cwd", &self.cwd)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

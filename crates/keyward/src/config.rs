@@ -22,7 +22,7 @@ use url::Url;
 pub(crate) use self::check::{
     check_app_name, is_loopback, parse_address, parse_log_format, parse_public_url,
 };
-pub(crate) use self::environment::Environment;
+pub(crate) use self::environment::{Environment, InputSource};
 pub(crate) use self::raw::{OPERATOR_FIELDS, Origin, RawConfig, Value};
 pub(crate) use self::settings::{SETTINGS, Setting, VARIABLES, names};
 use crate::error::Error;

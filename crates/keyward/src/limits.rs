@@ -67,6 +67,10 @@ pub(crate) const MOST_LISTED_KEYS: u16 = 1000;
 /// The largest secret file that is read, in bytes: a master key or token has 54 characters.
 pub(crate) const SECRET_BYTES: u64 = 4 * 1024;
 
+/// The largest file with an input of mcp.json, in bytes: a certificate chain has a few thousand, and
+/// no longer text is given to an upstream.
+pub(crate) const INPUT_BYTES: u64 = 64 * 1024;
+
 /// The largest configuration file that is read, in bytes.
 pub(crate) const CONFIG_BYTES: u64 = 256 * 1024;
 

@@ -35,6 +35,26 @@ pub(crate) fn read(path: &Path, readers: Readers) -> Result<Option<SecretString>
     Ok(Some(SecretString::from(text.trim())))
 }
 
+/// Reads a value of mcp.json: the whole file, but for a line break at its end. The error says why it
+/// cannot be had, and neither the path nor what is in it.
+pub(crate) fn read_input(path: &Path) -> Result<String, String> {
+    let read = || {
+        let file = OpenOptions::new().read(true).custom_flags(non_blocking()).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let mut text = String::new();
+        file.take(limits::INPUT_BYTES.saturating_add(1)).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(|error| format!("its file cannot be read: {error}"))?;
+    if u64::try_from(text.len()).is_ok_and(|len| len > limits::INPUT_BYTES) {
+        return Err(format!("its file has more than {} bytes", limits::INPUT_BYTES));
+    }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
 fn check_readers(path: &Path, file: &File, readers: Readers) -> Result<()> {
     let metadata = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
     if !metadata.is_file() {

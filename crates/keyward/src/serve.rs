@@ -44,7 +44,7 @@ pub(crate) async fn run(
     let dir = &arguments.dir;
     // The watch comes before the reading: a change between the two is one that it tells of.
     let watch = watch(dir);
-    let source = Source::new(dir, environment.app_settings(), &config.data_plane);
+    let source = Source::new(dir, environment, &config.data_plane);
     let loaded = source.load().await?;
     let name = app_name(arguments, config.app_name)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

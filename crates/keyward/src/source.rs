@@ -1,22 +1,21 @@
 //! The app folder as an app: what is read, what may be served, what changed.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use app::{App, Files, Server};
+use app::{App, Files, Server, Surroundings};
 
-use crate::config::DataPlane;
+use crate::config::{DataPlane, Environment, InputSource};
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::{folder, secret_file};
 
 /// Where an app comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// The folder as it was named.
     pub(crate) dir: PathBuf,
-    /// The process's values that workflows may read.
-    pub(crate) settings: Arc<BTreeMap<String, String>>,
+    /// What holds values for workflows and for mcp.json.
+    pub(crate) environment: Arc<Environment>,
     /// Whether a client can come from beyond this machine, and may not come without a key.
     pub(crate) needs_credential: bool,
 }
@@ -31,13 +30,10 @@ pub(crate) struct Loaded {
 }
 
 impl Source {
-    pub(crate) fn new(
-        dir: &Path,
-        settings: BTreeMap<String, String>,
-        data_plane: &DataPlane,
-    ) -> Self {
+    pub(crate) fn new(dir: &Path, environment: &Environment, data_plane: &DataPlane) -> Self {
         let needs_credential = data_plane.is_exposed() && !data_plane.allow_anonymous_off_loopback;
-        Self { dir: dir.to_owned(), settings: Arc::new(settings), needs_credential }
+        let environment = Arc::new(environment.clone());
+        Self { dir: dir.to_owned(), environment, needs_credential }
     }
 
     /// Reads the folder.
@@ -53,7 +49,7 @@ impl Source {
 
     fn load_now(&self) -> Result<Loaded> {
         let folder = folder::read(&self.dir)?;
-        let app = App::from_files_in(&folder.files, &self.settings)
+        let app = App::from_files_in(&folder.files, &self.surroundings())
             .map_err(|problems| Error::App { dir: self.dir.clone(), problems })?;
         if self.needs_credential && app.authentication().accepts_everyone() {
             return Err(Error::Unfit(format!(
@@ -67,6 +63,27 @@ impl Source {
             folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
         let left_out = app.left_out().iter().map(ToString::to_string).chain(unreadable).collect();
         Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })
+    }
+
+    /// Gathers what mcp.json and workflows may name. Files with inputs are read each time: what is
+    /// in them may be renewed.
+    fn surroundings(&self) -> Surroundings {
+        let text = |path: PathBuf| path.into_os_string().into_string().ok();
+        let inputs = self.environment.inputs().into_iter().map(|(key, source)| {
+            let value = match source {
+                Ok(InputSource::Value(value)) => Ok(value.to_owned()),
+                Ok(InputSource::File(path)) => secret_file::read_input(path),
+                Err(why) => Err(why),
+            };
+            (key, value)
+        });
+        Surroundings {
+            settings: self.environment.app_settings(),
+            variables: self.environment.variables(),
+            inputs: inputs.collect(),
+            folder: std::fs::canonicalize(&self.dir).ok().and_then(text),
+            home: self.environment.path("HOME").filter(|home| home.is_absolute()).and_then(text),
+        }
     }
 }
 

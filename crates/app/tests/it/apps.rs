@@ -1,8 +1,6 @@
-use std::collections::BTreeMap;
-
 use app::App;
 
-use crate::support::{HOST, TOOL, app, files, left_out, problems};
+use crate::support::{HOST, TOOL, app, files, problems, settings};
 
 #[test]
 fn problems_of_every_file_are_told_at_once() {
@@ -58,20 +56,12 @@ fn an_app_differs_where_any_file_says_something_else() {
         ("local.settings.json", r#"{"Values":{"S":"2"}}"#),
         ("local.settings.json", r#"{"Values":{"S":"1","Workflows.A.FlowState":"Disabled"}}"#),
         ("mcpservers.json", r#"{"mcpServers":[{"name":"a","tools":[],"enabled":false}]}"#),
-        ("mcp.json", "{}"),
+        ("mcp.json", r#"{"servers":{"a2":{"url":"https://a.example/mcp"}}}"#),
     ] {
         let mut other = base.to_vec();
         other.push((path, text));
         assert_ne!(one, app(&other), "{path}");
     }
-    let environment = BTreeMap::from([("S".to_owned(), "2".to_owned())]);
-    assert_ne!(one, App::from_files_in(&files(&base), &environment).unwrap());
-}
-
-#[test]
-fn upstream_servers_are_left_out_for_now() {
-    assert_eq!(
-        left_out(&[("mcp.json", "{\"servers\":{}}")]),
-        "mcp.json: upstream servers are not served by this version"
-    );
+    let around = settings("S", "2");
+    assert_ne!(one, App::from_files_in(&files(&base), &around).unwrap());
 }

@@ -1,10 +1,8 @@
-use std::collections::BTreeMap;
-
 use app::{App, Files};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::{HOST, TOOL};
+use crate::support::{HOST, TOOL, settings};
 
 const PATHS: &[&str] = &[
     "host.json",
@@ -54,9 +52,9 @@ fn read(path: &str, bytes: &[u8]) {
     files.insert("host.json", HOST).unwrap();
     files.insert("A/workflow.json", TOOL).unwrap();
     files.insert(path, bytes).unwrap();
-    let environment = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
-    match App::from_files_in(&files, &environment) {
-        Ok(app) => assert_eq!(app, App::from_files_in(&files, &environment).unwrap()),
+    let around = settings("x", "1");
+    match App::from_files_in(&files, &around) {
+        Ok(app) => assert_eq!(app, App::from_files_in(&files, &around).unwrap()),
         Err(problems) => {
             assert!(!problems.is_empty());
             let text = String::from_utf8_lossy(bytes);

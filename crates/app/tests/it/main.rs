@@ -25,4 +25,6 @@ mod servers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod upstreams;
+#[cfg(test)]
 mod workflows;

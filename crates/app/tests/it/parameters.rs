@@ -1,9 +1,7 @@
-use std::collections::BTreeMap;
-
 use app::{App, limits};
 use serde_json::{Value, json};
 
-use crate::support::{TOOL, app, files, left_out, lines, problems};
+use crate::support::{TOOL, app, files, left_out, lines, problems, settings};
 
 const SETTINGS: &str = r#"{"IsEncrypted":false,"Values":{"Host":"desk.example.com","Port":"8080","Open":"true","List":"[1,2]","Secret":"s3cret-value"}}"#;
 
@@ -148,8 +146,8 @@ fn the_environment_wins_over_the_file() {
         ("local.settings.json", SETTINGS),
         ("W/workflow.json", TOOL),
     ]);
-    let environment = BTreeMap::from([("Host".to_owned(), "other.example".to_owned())]);
-    let app = App::from_files_in(&files, &environment).unwrap();
+    let around = settings("Host", "other.example");
+    let app = App::from_files_in(&files, &around).unwrap();
     let host = app.default_server().tool("W").unwrap().host();
     assert_eq!(host.parameters["p"], "other.example");
     assert_eq!(host.app_settings["Host"], "other.example");
@@ -224,10 +222,8 @@ fn a_flow_state_of_the_environment_wins() {
         ("local.settings.json", r#"{"Values":{"Workflows.W.FlowState":"Disabled"}}"#),
         ("W/workflow.json", TOOL),
     ]);
-    let enabled = |state: &str| {
-        let environment = BTreeMap::from([("Workflows.W.FlowState".to_owned(), state.to_owned())]);
-        App::from_files_in(&files, &environment)
-    };
+    let enabled =
+        |state: &str| App::from_files_in(&files, &settings("Workflows.W.FlowState", state));
     assert!(enabled("Enabled").unwrap().default_server().tool("W").is_some());
     assert_eq!(
         lines(&enabled("Offline").unwrap_err()),

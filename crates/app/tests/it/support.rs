@@ -1,6 +1,8 @@
 //! Apps made from a few lines of JSON.
 
-use app::{App, Files, Problem};
+use std::collections::BTreeMap;
+
+use app::{App, Files, Problem, Surroundings};
 
 /// A host.json that turns the MCP endpoints on.
 pub(crate) const HOST: &str =
@@ -8,6 +10,12 @@ pub(crate) const HOST: &str =
 
 /// A workflow that is a tool.
 pub(crate) const TOOL: &str = r#"{"definition":{"triggers":{"manual":{"type":"Request","kind":"Http"}},"actions":{"Response":{"type":"Response","kind":"Http","inputs":{"statusCode":200},"runAfter":{}}}},"kind":"Stateless"}"#;
+
+/// Makes surroundings with one app setting.
+pub(crate) fn settings(name: &str, value: &str) -> Surroundings {
+    let settings = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    Surroundings { settings, ..Surroundings::default() }
+}
 
 /// Makes the files; host.json is there unless it is given.
 pub(crate) fn files(given: &[(&str, &str)]) -> Files {

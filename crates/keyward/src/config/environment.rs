@@ -1,10 +1,22 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What comes before the name of an app setting, as on Azure.
 const APP_SETTING: &str = "APPSETTING_";
+
+/// How the names of Keyward's own variables begin.
+const OWN: &str = "KEYWARD_";
+
+/// Where an input of mcp.json comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum InputSource<'e> {
+    /// The variable's value is it.
+    Value(&'e str),
+    /// A file holds it.
+    File(&'e Path),
+}
 
 /// The process's environment, read once.
 #[derive(Clone, Default)]
@@ -42,6 +54,33 @@ impl Environment {
             Some((name.to_owned(), value.to_str()?.to_owned())).filter(|(name, _)| !name.is_empty())
         };
         self.0.iter().filter_map(setting).collect()
+    }
+
+    /// Gives the variables that mcp.json may name: all but Keyward's own, which hold its secrets.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let all = self.0.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        all.filter(|(name, _)| !name.starts_with(OWN))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// Gives the inputs of mcp.json by the ends of their variables' names: each value, or the path of
+    /// the file that holds it, or why there is none.
+    pub(crate) fn inputs(&self) -> BTreeMap<String, Result<InputSource<'_>, String>> {
+        let mut inputs = BTreeMap::new();
+        for (name, value) in &self.0 {
+            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(app::INPUT_VARIABLE))
+            else {
+                continue;
+            };
+            let text = value.to_str().ok_or_else(|| format!("{OWN}INPUT_{key} is not UTF-8"));
+            inputs.insert(key.to_owned(), text.map(InputSource::Value));
+            // An id may end like the name of a file's variable: its own value, then, comes first.
+            if let Some(key) = key.strip_suffix(app::INPUT_FILE_SUFFIX) {
+                inputs.entry(key.to_owned()).or_insert(Ok(InputSource::File(Path::new(value))));
+            }
+        }
+        inputs
     }
 
     fn os(&self, name: &str) -> Option<&OsString> {

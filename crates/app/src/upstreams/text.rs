@@ -1,0 +1,166 @@
+//! What stands in mcp.json as `${…}`: variables, inputs and places.
+
+use std::collections::BTreeSet;
+
+use crate::limits;
+use crate::surroundings::{
+    INPUT_FILE_SUFFIX, INPUT_VARIABLE, OWN_VARIABLES, Surroundings, input_key,
+};
+
+/// Puts values in place of `${…}` for one server, and keeps why it could not.
+pub(super) struct Texts<'s> {
+    around: &'s Surroundings,
+    /// The ids that `inputs` of the file declares.
+    declared: &'s BTreeSet<&'s str>,
+    /// What the server lacks, a sentence each, and never a value.
+    lacks: Vec<String>,
+    /// How many bytes all texts have together.
+    byte_count: usize,
+}
+
+impl<'s> Texts<'s> {
+    pub(super) fn new(around: &'s Surroundings, declared: &'s BTreeSet<&'s str>) -> Self {
+        Self { around, declared, lacks: Vec::new(), byte_count: 0 }
+    }
+
+    pub(super) fn around(&self) -> &'s Surroundings {
+        self.around
+    }
+
+    /// Notes why the server cannot be served.
+    pub(super) fn lack(&mut self, why: String) {
+        if !self.lacks.contains(&why) {
+            self.lacks.push(why);
+        }
+    }
+
+    /// Gives all that the server lacks as one text, if it lacks anything.
+    pub(super) fn lacking(self) -> Option<String> {
+        (!self.lacks.is_empty()).then(|| self.lacks.join("; "))
+    }
+
+    /// Gives a text with every `${…}` replaced. What is put in is not looked into again.
+    pub(super) fn fill(&mut self, text: &str) -> Option<String> {
+        let mut filled = String::new();
+        let mut rest = text;
+        let mut whole = true;
+        while let Some((before, after)) = rest.split_once("${") {
+            filled.push_str(before);
+            let Some((form, after)) = after.split_once('}') else {
+                self.lack("a `${` has no `}` after it".to_owned());
+                return None;
+            };
+            match self.value(form) {
+                Ok(value) => filled.push_str(&value),
+                Err(why) => {
+                    self.lack(why);
+                    whole = false;
+                }
+            }
+            if filled.len() > limits::UPSTREAM_TEXT_BYTES {
+                // Whoever reads it says that it is too long.
+                break;
+            }
+            rest = after;
+        }
+        filled.push_str(rest);
+        self.byte_count = self.byte_count.saturating_add(filled.len());
+        if self.byte_count > limits::UPSTREAM_BYTES {
+            let most = limits::UPSTREAM_BYTES;
+            self.lack(format!("its values have more than {most} bytes together"));
+            return None;
+        }
+        whole.then_some(filled)
+    }
+
+    fn value(&self, form: &str) -> Result<String, String> {
+        if let Some(name) = form.strip_prefix("env:") {
+            return self.variable(name)?.map(str::to_owned).ok_or_else(|| unset(name));
+        }
+        if let Some(id) = form.strip_prefix("input:") {
+            return self.input(id);
+        }
+        if let Some((name, default)) = form.split_once(":-") {
+            let value = self.variable(name)?.filter(|value| !value.is_empty());
+            return Ok(value.unwrap_or(default).to_owned());
+        }
+        match form {
+            "workspaceFolder" => self.folder().map(str::to_owned),
+            "workspaceFolderBasename" => {
+                Ok(self.folder()?.rsplit('/').next().unwrap_or_default().to_owned())
+            }
+            "userHome" => self.around.home.clone().ok_or_else(|| {
+                "`${userHome}` has no value: set HOME where Keyward runs".to_owned()
+            }),
+            "pathSeparator" | "/" => Ok("/".to_owned()),
+            _ => self.variable(form)?.map(str::to_owned).ok_or_else(|| unset(form)),
+        }
+    }
+
+    fn folder(&self) -> Result<&str, String> {
+        let folder = self.around.folder.as_deref();
+        folder.ok_or_else(|| "`${workspaceFolder}` has no value here: write the path".to_owned())
+    }
+
+    fn variable(&self, name: &str) -> Result<Option<&str>, String> {
+        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let fits =
+            name.starts_with(first) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !fits {
+            return Err(format!(
+                "`${{{}}}` cannot be filled in here; what can: `${{env:NAME}}`, `${{NAME}}`, \
+                 `${{NAME:-default}}`, `${{input:ID}}`, `${{workspaceFolder}}`, `${{userHome}}`",
+                kind_of(name)
+            ));
+        }
+        if name.starts_with(OWN_VARIABLES) {
+            return Err(format!(
+                "the variable `{name}` is Keyward's own, and not given away: use one with a name \
+                 that does not begin with `{OWN_VARIABLES}`"
+            ));
+        }
+        Ok(self.around.variables.get(name).map(String::as_str))
+    }
+
+    fn input(&self, id: &str) -> Result<String, String> {
+        let (shown, key) = (shown(id), input_key(id));
+        match self.around.inputs.get(&key) {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(why)) => Err(format!("the input `{shown}` cannot be read: {why}")),
+            None => {
+                let key = self::shown(&key);
+                let undeclared = if self.declared.contains(id) {
+                    ""
+                } else {
+                    ", and `inputs` declares none of that id"
+                };
+                Err(format!(
+                    "the input `{shown}` is not given{undeclared}: set {INPUT_VARIABLE}{key} where \
+                     Keyward runs, or {INPUT_VARIABLE}{key}{INPUT_FILE_SUFFIX} to the path of a \
+                     file that holds it"
+                ))
+            }
+        }
+    }
+}
+
+fn unset(name: &str) -> String {
+    format!("the variable `{}` is not set: set it where Keyward runs", shown(name))
+}
+
+/// The part of an unknown form that says which it is; what follows may be a value.
+fn kind_of(form: &str) -> String {
+    match form.split_once(':') {
+        Some((kind, _)) => format!("{}:…", shown(kind)),
+        None => shown(form),
+    }
+}
+
+/// A name as it may stand in a message: short, and without control characters.
+pub(super) fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(limits::SERVER_NAME_CHARS).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
