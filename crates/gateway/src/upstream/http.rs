@@ -1,6 +1,6 @@
 //! Upstreams over HTTP: bytes stream through both ways, over connections that are kept.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::sync::OnceLock;
@@ -229,16 +229,11 @@ fn place(upstream: &HttpUpstream) -> String {
 }
 
 fn unreachable(upstream: &HttpUpstream, error: &Error) -> Refused {
-    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let slow = causes.clone().any(|cause| cause.is::<TooSlow>());
-    if slow {
+    if causes(error).any(|cause| cause.is::<TooSlow>()) {
         return Refused::Slow;
     }
-    let kind = causes.clone().find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
-    let is_tls = causes.any(|cause| {
-        let io = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>())
-    });
+    let kind = causes(error).find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
+    let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     let place = place(upstream);
     debug!(error = error as &dyn std::error::Error, "No answer from {place}");
     let why = match (error.is_connect(), is_tls, kind) {
@@ -255,6 +250,15 @@ fn unreachable(upstream: &HttpUpstream, error: &Error) -> Refused {
     Refused::bad_gateway(format!(
         "the MCP server behind this URL cannot be reached: {place}: {why}"
     ))
+}
+
+/// What an error comes from, the outermost first.
+fn causes<'e>(error: &'e Error) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| match cause.downcast_ref::<io::Error>() {
+        // Its own source is that of what it wraps, past what it wraps.
+        Some(io) => io.get_ref().map(|wrapped| wrapped as &(dyn StdError + 'static)),
+        None => cause.source(),
+    })
 }
 
 /// A client took too long to send a request's body.

@@ -11,3 +11,4 @@ mod harness;
 mod refusals;
 mod scopes;
 mod tools;
+mod upstream_http;

@@ -16,3 +16,4 @@ mod secrets;
 mod story;
 mod streams;
 mod tidy;
+mod upstreams;
