@@ -21,4 +21,4 @@ mod upstream;
 
 pub use door::Gateway;
 pub use hangup::Hangup;
-pub use upstream::{Launcher, Upstreams};
+pub use upstream::{Launcher, Report, Upstreams};

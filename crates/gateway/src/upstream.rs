@@ -20,7 +20,7 @@ use self::filter::reduce;
 use self::http::Client;
 use self::judge::{Filter, Verdict};
 use self::stdio::Bridge;
-pub use self::stdio::Launcher;
+pub use self::stdio::{Launcher, Report};
 use crate::bodies::declared_length;
 use crate::refusal::Refused;
 

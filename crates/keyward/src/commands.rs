@@ -6,4 +6,5 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod offline;
 pub(crate) mod server;
+pub(crate) mod supervise;
 pub(crate) mod token;

@@ -76,3 +76,16 @@ pub(crate) const CONFIG_BYTES: u64 = 256 * 1024;
 
 /// The longest that a duration may be: a century, so that no sum of an instant and it overflows.
 pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 36_525);
+
+/// How long a supervised process may take to end once its standard input has. Servers that heed it
+/// end within some milliseconds.
+pub(crate) const INPUT_ENDS: Duration = Duration::from_secs(1);
+
+/// How long a supervised process may take to end once it was asked to by SIGTERM.
+pub(crate) const TERMINATES: Duration = Duration::from_secs(2);
+
+/// How long the end of all processes below a supervisor may take, once they are killed.
+pub(crate) const ALL_ENDED: Duration = Duration::from_secs(1);
+
+/// The stack of a supervisor's threads, in bytes: each makes one system call after another.
+pub(crate) const SUPERVISOR_STACK: usize = 64 * 1024;

@@ -45,6 +45,12 @@ const THREADS_END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
+    // Before anything is read or looked at: what follows are another program's arguments.
+    if let [_, word, command @ ..] = typed.as_slice()
+        && word == "supervise"
+    {
+        return commands::supervise::run(command);
+    }
     match run(&typed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,

@@ -1,5 +1,7 @@
 //! Upstreams that are child processes.
 
+mod report;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use store::Replica;
 
+pub use self::report::Report;
 use super::Route;
 use crate::refusal::Refused;
 
