@@ -1,12 +1,12 @@
 // Runs the scenarios of scenarios.json against KEYWARD_URL through a forwarder that adds the API key.
 // One line per scenario, and the counts at the end; exits with 1 when any scenario failed.
 
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { forward } from './forward.mjs';
+import { apiKey, checksIn, runSuite } from './suite.mjs';
 
 // The suite's own limit per scenario is 30 s; one that outlives it by this much has hung.
 const PATIENCE_MS = 60_000;
@@ -25,9 +25,7 @@ const giveUp = (text) => {
     process.exit(2);
 };
 if (!options.url) giveUp('no server: set KEYWARD_URL or give --url');
-const key = process.env.KEYWARD_KEY_FILE
-    ? readFileSync(process.env.KEYWARD_KEY_FILE, 'utf8').trim()
-    : process.env.KEYWARD_KEY;
+const key = apiKey();
 if (!key) giveUp('no API key: set KEYWARD_KEY or KEYWARD_KEY_FILE');
 
 const beside = (name) => new URL(name, import.meta.url).pathname;
@@ -37,37 +35,6 @@ const wanted = Object.entries(JSON.parse(readFileSync(beside('scenarios.json'), 
     .filter(({ scenario }) => !options.scenario || options.scenario === scenario);
 if (!wanted.length) giveUp('scenarios.json has no such protocol version or scenario');
 
-function suite(url, protocol, scenario, into) {
-    return new Promise((resolve) => {
-        const child = spawn(
-            process.execPath,
-            [
-                options.suite,
-                'server',
-                ...['--url', url, '--spec-version', protocol, '--scenario', scenario],
-                ...['--expected-failures', beside('expected-failures.yaml'), '--output-dir', into],
-            ],
-            // The suite needs neither the key nor anything else that stands in the environment.
-            { env: { PATH: process.env.PATH, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] },
-        );
-        let said = '';
-        child.stdout.on('data', (chunk) => (said += chunk));
-        child.stderr.on('data', (chunk) => (said += chunk));
-        const hung = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
-        child.on('close', (code) => {
-            clearTimeout(hung);
-            resolve({ code, said });
-        });
-    });
-}
-
-function checksIn(folder) {
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder, { recursive: true })
-        .filter((name) => name.endsWith('checks.json'))
-        .flatMap((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));
-}
-
 const forwarder = await forward(options.url, key);
 const results = mkdtempSync(join(tmpdir(), 'keyward-conformance-'));
 let passed = 0;
@@ -76,7 +43,9 @@ let checkCount = 0;
 try {
     for (const [index, { protocol, scenario }] of wanted.entries()) {
         const into = join(results, String(index));
-        const { code, said } = await suite(forwarder.url, protocol, scenario, into);
+        const args = ['--url', forwarder.url, '--spec-version', protocol, '--scenario', scenario];
+        args.push('--expected-failures', beside('expected-failures.yaml'), '--output-dir', into);
+        const { code, said } = await runSuite(options.suite, args, PATIENCE_MS);
         const checks = checksIn(into);
         const count = (...statuses) => checks.filter(({ status }) => statuses.includes(status)).length;
         // A scenario that only found every message well-formed has measured nothing of its own.
