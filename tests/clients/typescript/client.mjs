@@ -1,18 +1,13 @@
 // Drives one MCP server with the official TypeScript client, on one protocol version.
 //
-// `--line 2` is @modelcontextprotocol/client, which can be told any version; `--line 1` is
-// @modelcontextprotocol/sdk, which always offers the newest version it knows (2025-11-25).
+// `--line` chooses the client (see sdk.mjs).
 // Prints one line per case, `ok ...` or `not ok ...`, and exits with 1 when any case failed.
-// The packages are looked up from the folder that NODE_MODULES_OF names (see ../run).
 
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
-import { pathToFileURL } from 'node:url';
+import { Failed, after, apiKey, giveUp, oneLine, say, sdk, tapped, versionOptions } from './sdk.mjs';
 
 const PATIENCE_MS = 30_000;
-
-class Failed extends Error {}
 
 const { values: options } = parseArgs({
     options: {
@@ -27,71 +22,22 @@ const { values: options } = parseArgs({
     },
 });
 
-const say = (line) => process.stdout.write(`${line}\n`);
-const giveUp = (text) => {
-    process.stderr.write(`client.mjs: ${text}\n`);
-    process.exit(2);
-};
-
 if (!options.url) giveUp('no server: set KEYWARD_URL or give --url');
 if (!options.protocol) giveUp('--protocol is missing');
-const key = process.env.KEYWARD_KEY_FILE
-    ? readFileSync(process.env.KEYWARD_KEY_FILE, 'utf8').trim()
-    : process.env.KEYWARD_KEY;
-if (!key) giveUp('no API key: set KEYWARD_KEY or KEYWARD_KEY_FILE');
+const key = apiKey();
 const wrongKey = process.env.KEYWARD_WRONG_KEY ?? 'wrong-key-of-the-client-tests';
 const expected = options.expect ? JSON.parse(readFileSync(options.expect, 'utf8')) : { tools: [], calls: [] };
 const listenMs = Number(options['listen-s']) * 1000;
 
-const modules = createRequire(`${process.env.NODE_MODULES_OF ?? '.'}/package.json`);
-const load = async (name) => import(pathToFileURL(modules.resolve(name)).href);
-const packageName = options.line === '1' ? '@modelcontextprotocol/sdk' : '@modelcontextprotocol/client';
-const { Client, StreamableHTTPClientTransport } =
-    options.line === '1'
-        ? {
-              ...(await load('@modelcontextprotocol/sdk/client/index.js')),
-              ...(await load('@modelcontextprotocol/sdk/client/streamableHttp.js')),
-          }
-        : await load('@modelcontextprotocol/client');
-const release = releaseOf(packageName);
-
-function releaseOf(name) {
-    const [folder] = modules.resolve.paths(name).map((path) => `${path}/${name}/package.json`);
-    return JSON.parse(readFileSync(folder, 'utf8')).version;
-}
-
-// What really went over HTTP, so that a negotiated version is believed only when it was used.
-function tapped() {
-    const wire = { requests: [], statuses: [] };
-    wire.fetch = async (input, init) => {
-        const headers = new Headers(init?.headers);
-        let method;
-        if (typeof init?.body === 'string') method = JSON.parse(init.body).method;
-        wire.requests.push({ method, version: headers.get('mcp-protocol-version') ?? 'none', url: String(input) });
-        const response = await fetch(input, init);
-        wire.statuses.push(`${response.status} ${init?.method ?? 'GET'} ${new URL(String(input)).pathname}`);
-        return response;
-    };
-    wire.versionsOf = (...methods) => [
-        ...new Set(wire.requests.filter(({ method }) => methods.includes(method)).map(({ version }) => version)),
-    ];
-    return wire;
-}
-
-function clientFor(protocol) {
-    const identity = { name: 'keyward-client-tests', version: '1.0.0' };
-    if (options.line === '1') return new Client(identity);
-    if (options.probe) return new Client(identity, { versionNegotiation: { mode: 'auto' } });
-    if (protocol >= '2026-07-28') return new Client(identity, { versionNegotiation: { mode: { pin: protocol } } });
-    return new Client(identity, { supportedProtocolVersions: [protocol] });
-}
+const { Client, StreamableHTTPClientTransport, packageName, release } = await sdk(options.line);
 
 async function connected(withKey, wire) {
     const transport = new StreamableHTTPClientTransport(new URL(options.url), {
         fetch: wire.fetch,
         requestInit: { headers: { 'X-API-Key': withKey } },
     });
-    const client = clientFor(options.protocol);
+    const identity = { name: 'keyward-client-tests', version: '1.0.0' };
+    const client = new Client(identity, versionOptions(options.line, options.protocol, options.probe));
     await client.connect(transport);
     const negotiated = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
     return { client, negotiated };
@@ -177,9 +123,6 @@ async function listen() {
         await client.close();
     }
 }
-
-const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const oneLine = (error) => `${error?.name ?? 'Error'}: ${String(error?.message ?? error).split('\n')[0]}`;
 
 const cases = { call: listAndCall, 'wrong-key': refused, listen };
 let passed = true;
