@@ -82,18 +82,18 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def connected(url, key, protocol, wire, probe):
-    """An open client, and the protocol version it says it negotiated."""
+async def connected(url, key, protocol, wire, probe, **answers):
+    """An open client, and the protocol version it says it negotiated. `answers` are what it is called back with."""
     headers = {"X-API-Key": key}
     if SECOND_LINE:
         mode = "auto" if probe else protocol if protocol >= "2026-07-28" else "legacy"
         async with wire.factory(headers) as http_client:
             transport = streamable_http_client(url, http_client=http_client)
-            async with Client(transport, mode=mode) as client:
+            async with Client(transport, mode=mode, **answers) as client:
                 yield client, client.session.protocol_version
     else:
         async with streamablehttp_client(url, headers=headers, httpx_client_factory=wire.factory) as streams:
-            async with ClientSession(streams[0], streams[1]) as session:
+            async with ClientSession(streams[0], streams[1], **answers) as session:
                 answer = await session.initialize()
                 yield session, str(answer.protocolVersion)
 
