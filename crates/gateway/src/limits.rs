@@ -65,3 +65,12 @@ pub const UPSTREAM_PING: Duration = Duration::from_secs(30);
 /// The longest session id that is taken from an upstream, in bytes. They are random ids or signed
 /// tokens; sealed and encoded it must fit well into a header.
 pub const SESSION_ID_BYTES: usize = 1024;
+
+/// The most members of a JSON-RPC message, of its params or of a tool that is looked at. MCP's largest
+/// has about ten.
+pub const MEMBER_COUNT: usize = 256;
+
+/// The most bytes of an answer, or of one event in it, that are held to take the tools out of it that
+/// are not allowed. Lists of tools are some hundred KiB at most; images in a server's requests to its
+/// client are what is larger.
+pub const FILTERED_BYTES: usize = 8 * 1024 * 1024;

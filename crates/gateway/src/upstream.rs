@@ -3,6 +3,7 @@
 mod filter;
 mod http;
 mod judge;
+mod members;
 mod stdio;
 
 use std::sync::Arc;
