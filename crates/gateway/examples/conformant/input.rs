@@ -136,6 +136,12 @@ pub(crate) fn prompt(
     })
 }
 
+/// The name that [`ask_for_name`] asked for.
+pub(crate) fn name_given(request: &CallToolRequestParams) -> Option<String> {
+    let given = Given(request.input_responses.as_ref());
+    Some(given.accepted("user_name", "name")?.as_str()?.to_owned())
+}
+
 /// Asks for one text, as a tool may that streams.
 pub(crate) fn ask_for_name() -> Result<CallToolResponse, ErrorData> {
     ask(json!({"user_name": form("What is your name?", "name", "string")}), None)
@@ -168,7 +174,7 @@ impl<'a> Given<'a> {
     }
 }
 
-fn form(message: &str, field: &str, kind: &str) -> Value {
+pub(crate) fn form(message: &str, field: &str, kind: &str) -> Value {
     let schema =
         json!({"type": "object", "properties": {field: {"type": kind}}, "required": [field]});
     json!({"method": "elicitation/create",

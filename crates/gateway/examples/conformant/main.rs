@@ -11,6 +11,7 @@
 mod content;
 mod input;
 mod server;
+mod tasks;
 mod tools;
 
 use std::error::Error;

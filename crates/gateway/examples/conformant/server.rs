@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-    GetPromptRequestParams, GetPromptResponse, Implementation, InitializeResult, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-    RequestStateCodec, RequestStateError, ServerCapabilities, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
+    CompleteResult, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+    Implementation, InitializeResult, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, LoggingLevel, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec, RequestStateError,
+    ServerCapabilities, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::broadcast;
@@ -34,7 +36,6 @@ pub(crate) enum Change {
 }
 
 /// One session's server (of older protocol versions), or one request's.
-#[derive(Debug)]
 pub(crate) struct Conformant {
     shared: Arc<Shared>,
     /// False once the client has asked for nothing below a warning.
@@ -42,9 +43,9 @@ pub(crate) struct Conformant {
 }
 
 /// What all sessions have in common.
-#[derive(Debug)]
 struct Shared {
     states: RequestStateCodec,
+    tasks: TaskManager,
     changes: broadcast::Sender<Change>,
     sessions: Option<Arc<LocalSessionManager>>,
 }
@@ -57,7 +58,7 @@ impl Conformant {
         let key = [*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat();
         let states = RequestStateCodec::try_new(key)?;
         let (changes, _) = broadcast::channel(CHANGES);
-        let shared = Arc::new(Shared { states, changes, sessions });
+        let shared = Arc::new(Shared { states, tasks: TaskManager::new(), changes, sessions });
         Ok(Self { shared, wants_info: AtomicBool::new(true) })
     }
 
@@ -68,6 +69,10 @@ impl Conformant {
 
     pub(crate) fn states(&self) -> &RequestStateCodec {
         &self.shared.states
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskManager {
+        &self.shared.tasks
     }
 
     /// Whether messages of the level `info` were asked for: with the request itself since
@@ -117,6 +122,7 @@ impl ServerHandler for Conformant {
             .enable_resources_subscribe()
             .enable_tools()
             .enable_tool_list_changed()
+            .enable_tasks()
             .build();
         let itself = Implementation::new("conformant", env!("CARGO_PKG_VERSION"));
         InitializeResult::new(capabilities).with_server_info(itself)
@@ -140,6 +146,30 @@ impl ServerHandler for Conformant {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         tools::call(self, request, cx).await
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.shared.tasks.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.shared.tasks.update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.shared.tasks.cancel_task(&request.task_id)
     }
 
     async fn list_resources(

@@ -8,14 +8,14 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::content::{audio, complete, embedded, image, text, typed};
-use crate::input;
 use crate::server::{Change, Conformant};
+use crate::{input, tasks};
 
 /// Between two messages of one answer.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 /// Until a client whose stream was closed has come back: rmcp keeps no answer that nobody waits for,
 /// and the suite waits for it for 5 s.
 const ABSENCE: Duration = Duration::from_secs(1);
@@ -77,6 +77,13 @@ pub(crate) fn all() -> Value {
         let name = format!("test_input_required_result_{name}");
         tools.push(tool(&name, &format!("Asks by its answer for {asks_for}."), nothing()));
     }
+    for (name, description, arguments) in tasks::TOOLS {
+        let properties: Map<String, Value> = arguments
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), json!({"type": kind})))
+            .collect();
+        tools.push(tool(name, description, json!({"type": "object", "properties": properties})));
+    }
     json!({"tools": tools})
 }
 
@@ -129,6 +136,9 @@ pub(crate) async fn call(
 ) -> Result<CallToolResponse, ErrorData> {
     let capabilities = cx.client_capabilities();
     if let Some(answer) = input::call(&request, capabilities.as_ref(), server.states()) {
+        return answer;
+    }
+    if let Some(answer) = tasks::call(&request, capabilities.as_ref(), server.tasks()).await {
         return answer;
     }
     let argument = |name: &str| {
