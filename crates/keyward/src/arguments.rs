@@ -10,6 +10,7 @@ use keys::{ApiKeyId, RevokedId, Scope, Slot, Timestamp};
 
 use crate::config::{self, Value};
 use crate::error::EXIT_CODES;
+use crate::place::Place;
 use crate::{duration, log};
 
 #[derive(Debug, Parser)]
@@ -55,7 +56,7 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
-    /// Serves an app folder
+    /// Serves an app folder, or the MCP servers of one mcp.json
     ///
     /// It goes on until it gets SIGTERM or SIGINT (Ctrl-C). Changes of the folder are served at
     /// once; a change that does not hold is reported, and the last one that did stays in force.
@@ -105,6 +106,7 @@ pub(crate) enum Command {
 const SERVE_EXAMPLES: &str = "\
 Examples:
   keyward serve examples/helpdesk
+  keyward serve --mcp-json .vscode/mcp.json
   keyward serve my-tools --listen 127.0.0.1:0 --json
   keyward serve my-tools --listen 0.0.0.0:8080 --behind-tls-proxy \\
     --public-url https://tools.example.com";
@@ -113,8 +115,18 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// The app folder
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) dir: PathBuf,
+    #[arg(
+        value_hint = ValueHint::DirPath,
+        required_unless_present = "mcp_json",
+        conflicts_with = "mcp_json"
+    )]
+    dir: Option<PathBuf>,
+    /// Serve the MCP servers of this file instead, as an editor keeps them
+    ///
+    /// VS Code's mcp.json, Claude's .mcp.json or Cursor's mcp.json. It makes an app of its own, which
+    /// lets in API keys only.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    mcp_json: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: SettingArguments,
     /// Print one line of JSON when ready, and nothing else on standard output
@@ -122,6 +134,16 @@ pub(crate) struct ServeArguments {
     /// {"listen", "manageListen", "publicUrl", "app", "dataDir"}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl ServeArguments {
+    /// Gives where the app lies.
+    pub(crate) fn place(&self) -> Place {
+        match (&self.mcp_json, &self.dir) {
+            (Some(file), _) => Place::McpJson(file.clone()),
+            (None, dir) => Place::Folder(dir.clone().unwrap_or_default()),
+        }
+    }
 }
 
 /// The settings that have a flag.
@@ -135,7 +157,7 @@ pub(crate) struct SettingArguments {
     /// The address that operators and their tools connect to [default: 127.0.0.1:7072]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     manage_listen: Option<String>,
-    /// The data folder [default: .keyward in the app folder]
+    /// The data folder [default: .keyward in the app folder, or beside mcp.json]
     ///
     /// It holds the database, the master key and the operator token, and is refused if others can
     /// read it.
@@ -144,7 +166,7 @@ pub(crate) struct SettingArguments {
     /// Where MCP clients reach the app [default: the address that is listened on]
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
-    /// The app's name [default: the folder's name]
+    /// The app's name [default: the folder's name, or mcp]
     #[arg(long, value_name = "NAME", value_parser = app_name)]
     app_name: Option<String>,
     /// A file with a master key; the first seals access keys, all open them

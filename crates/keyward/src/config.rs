@@ -35,9 +35,9 @@ pub(crate) struct Config {
     pub(crate) data_plane: DataPlane,
     /// What operators reach.
     pub(crate) management: Management,
-    /// The app's name; the folder's if none.
+    /// The app's name; that of its place if none.
     pub(crate) app_name: Option<String>,
-    /// Where keys are kept; `.keyward` in the app folder if none.
+    /// Where keys are kept; that of the app's place if none.
     pub(crate) data_dir: Option<PathBuf>,
     /// What seals access keys; the data folder's own if none is given.
     pub(crate) master_keys: MasterKeySource,

@@ -139,8 +139,9 @@ impl Reading<'_> {
     }
 }
 
-/// Reads a byte more than a file may have at most, so that the app can say that it is too large.
-fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// Reads a byte more than a file may have at most, so that the app can say that it is too large; none
+/// if it is no file.
+pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file =
         OpenOptions::new().read(true).custom_flags(secret_file::non_blocking()).open(path)?;
     if !file.metadata()?.is_file() {

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod log;
 mod output;
+mod place;
 mod ready;
 mod reference;
 mod running;

@@ -1,12 +1,13 @@
 //! What `serve` prints when it is ready.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use app::{App, Authentication, Server};
+use app::{App, Authentication, Server, Transport};
 use serde::Serialize;
 use url::Url;
 
 use crate::commands::init::shell_word;
+use crate::place::Place;
 use crate::source::Loaded;
 
 /// Where a server listens and what it serves.
@@ -29,14 +30,14 @@ impl Ready {
     /// Says it to a person.
     pub(crate) fn text(
         &self,
-        dir: &Path,
+        place: &Place,
         loaded: &Loaded,
         made_master_key: bool,
         program: &str,
     ) -> String {
         let app = &loaded.app;
         let mut lines = vec![
-            format!("Keyward serves the app {} from {}", self.app, dir.display()),
+            format!("Keyward serves the app {} from {}", self.app, place.path().display()),
             String::new(),
             format!("  MCP clients  {}  ({})", self.listen, lets_in(app.authentication())),
             format!("  operators    {}", self.manage_listen),
@@ -52,7 +53,12 @@ impl Ready {
         lines.push(String::new());
         if app.mcp_enabled() {
             lines.push("Servers".to_owned());
-            let all = app.servers().iter().chain([app.default_server()]);
+            // Where there are upstreams and no workflow, nobody looks for all workflows.
+            let all_tools = Some(app.default_server()).filter(|server| {
+                !server.tools().is_empty()
+                    || app.servers().iter().all(|one| one.upstream().is_none())
+            });
+            let all = app.servers().iter().chain(all_tools);
             lines.extend(all.flat_map(|server| self.server(app, server)));
         } else {
             lines.push(
@@ -73,10 +79,15 @@ impl Ready {
                 None => format!("  {program} key issue"),
             });
         }
-        lines.push(format!(
-            "Edit the files in {} and they are served at once; Ctrl-C ends this.",
-            shell_word(&dir.to_string_lossy())
-        ));
+        let path = shell_word(&place.path().to_string_lossy());
+        lines.push(match place {
+            Place::Folder(_) => {
+                format!("Edit the files in {path} and they are served at once; Ctrl-C ends this.")
+            }
+            Place::McpJson(_) => {
+                format!("Edit {path} and it is served at once; Ctrl-C ends this.")
+            }
+        });
         lines.join("\n")
     }
 
@@ -87,10 +98,9 @@ impl Ready {
         let mut lines =
             vec![format!("  {name:<14} {}{state}", self.url_of(app, server, is_default))];
         if !is_default {
-            let tools: Vec<&str> = server.tools().iter().map(|tool| tool.name()).collect();
-            let tools = if tools.is_empty() { "no tools".to_owned() } else { tools.join(", ") };
-            lines
-                .extend(wrapped(&tools, 78).into_iter().map(|line| format!("  {:<14} {line}", "")));
+            lines.extend(
+                wrapped(&offer(server), 78).into_iter().map(|line| format!("  {:<14} {line}", "")),
+            );
         }
         lines
     }
@@ -102,6 +112,27 @@ impl Ready {
         let path = [app.route_prefix()].into_iter().chain(named.iter().copied()).chain(["mcp"]);
         path.filter(|segment| !segment.is_empty())
             .fold(base.to_owned(), |url, segment| format!("{url}/{segment}"))
+    }
+}
+
+/// Says what a server offers: its tools, or how its upstream is reached. What it is is not said: a
+/// command's arguments or a URL may hold secrets.
+fn offer(server: &Server) -> String {
+    let Some(upstream) = server.upstream() else {
+        let tools: Vec<&str> = server.tools().iter().map(|tool| tool.name()).collect();
+        return if tools.is_empty() { "no tools".to_owned() } else { tools.join(", ") };
+    };
+    let way = match upstream.transport() {
+        Transport::Http(_) => "over HTTP",
+        Transport::Stdio(_) => "child process",
+    };
+    match upstream.allowed_tools() {
+        None => way.to_owned(),
+        Some(tools) if tools.is_empty() => format!("{way}, no tools"),
+        Some(tools) => {
+            let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+            format!("{way}, only {}", tools.join(", "))
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! `keyward serve`: one app of one folder, wired together.
+//! `keyward serve`: one app, wired together.
 
 mod reload;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +20,11 @@ use url::Url;
 
 use self::reload::Reload;
 use crate::arguments::ServeArguments;
-use crate::config::{
-    Config, Environment, Management, MasterKeySource, OperatorEntry, check_app_name,
-};
+use crate::config::{Config, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result};
 use crate::listener::{self, Shutdown};
+use crate::place::Place;
 use crate::ready::Ready;
 use crate::running::{self, Endpoint};
 use crate::source::{Loaded, Source};
@@ -41,15 +40,15 @@ pub(crate) async fn run(
 ) -> Result<()> {
     log::start(&config.log, environment)?;
     let mut signals = Signals::new()?;
-    let dir = &arguments.dir;
+    let place = arguments.place();
     // The watch comes before the reading: a change between the two is one that it tells of.
-    let watch = watch(dir);
-    let source = Source::new(dir, environment, &config.data_plane);
+    let watch = watch(&place);
+    let source = Source::new(&place, environment, &config.data_plane);
     let loaded = source.load().await?;
-    let name = app_name(arguments, config.app_name)?;
+    let name = config.app_name.map_or_else(|| place.app_name(), Ok)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (data_dir, masters, made_master_key) =
-        open_data_dir(arguments, config.data_dir, config.master_keys)?;
+        open_data_dir(&place, config.data_dir, config.master_keys)?;
     let operators = operators(&data_dir, &config.operators)?;
     let masters = Arc::new(masters);
     let store = open_store(&data_dir, Arc::clone(&masters), &clock).await?;
@@ -121,48 +120,31 @@ fn tell_ready(
         }
         output::print_json_line(ready)
     } else {
-        output::print(&ready.text(&arguments.dir, loaded, made_master_key, program))
+        output::print(&ready.text(&arguments.place(), loaded, made_master_key, program))
     };
     // Whoever started this may read no more than the log.
     told.or_else(|error| if error.is_broken_pipe() { Ok(()) } else { Err(error) })
 }
 
-fn watch(dir: &Path) -> Option<Watch> {
+fn watch(place: &Place) -> Option<Watch> {
     // One that is not there is told of when it is read.
-    if !dir.is_dir() {
+    if !place.path().exists() {
         return None;
     }
-    Watch::new(dir)
+    let path = place.path().display();
+    Watch::new(place)
         .inspect_err(|error| {
-            warn!("Cannot notice changes of {}: {error}. SIGHUP reads it again", dir.display());
+            warn!("Cannot notice changes of {path}: {error}. SIGHUP reads it again");
         })
         .ok()
 }
 
-fn app_name(arguments: &ServeArguments, named: Option<String>) -> Result<String> {
-    if let Some(name) = named {
-        return Ok(name);
-    }
-    let dir = std::fs::canonicalize(&arguments.dir)
-        .map_err(Error::io(format!("open {}", arguments.dir.display())))?;
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // Azure's names have letters, digits and hyphens; folders are called anything.
-    let fold = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let folded: String = name.chars().map(fold).collect();
-    check_app_name(folded.trim_matches('-')).map_err(|_| {
-        Error::Usage(format!(
-            "the folder's name '{}' cannot be made an app's name: give one with --app-name",
-            output::shown(&name)
-        ))
-    })
-}
-
 fn open_data_dir(
-    arguments: &ServeArguments,
+    place: &Place,
     named: Option<PathBuf>,
     master_keys: MasterKeySource,
 ) -> Result<(DataDir, MasterKeys, bool)> {
-    let path = named.unwrap_or_else(|| arguments.dir.join(data_dir::IN_APP_FOLDER));
+    let path = named.unwrap_or_else(|| place.data_dir());
     let data_dir = DataDir::prepare(&path)?;
     let (masters, made) = data_dir.master_keys(master_keys)?;
     Ok((data_dir, masters, made))

@@ -1,19 +1,20 @@
-//! The app folder as an app: what is read, what may be served, what changed.
+//! An app folder, or one mcp.json, as an app: what is read, what may be served, what changed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::{App, Files, Server, Surroundings};
 
 use crate::config::{DataPlane, Environment, InputSource};
 use crate::error::{Error, Result};
-use crate::{folder, secret_file};
+use crate::place::Place;
+use crate::secret_file;
 
 /// Where an app comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// The folder as it was named.
-    pub(crate) dir: PathBuf,
+    /// Where it lies.
+    pub(crate) place: Place,
     /// What holds values for workflows and for mcp.json.
     pub(crate) environment: Arc<Environment>,
     /// Whether a client can come from beyond this machine, and may not come without a key.
@@ -30,13 +31,13 @@ pub(crate) struct Loaded {
 }
 
 impl Source {
-    pub(crate) fn new(dir: &Path, environment: &Environment, data_plane: &DataPlane) -> Self {
+    pub(crate) fn new(place: &Place, environment: &Environment, data_plane: &DataPlane) -> Self {
         let needs_credential = data_plane.is_exposed() && !data_plane.allow_anonymous_off_loopback;
         let environment = Arc::new(environment.clone());
-        Self { dir: dir.to_owned(), environment, needs_credential }
+        Self { place: place.clone(), environment, needs_credential }
     }
 
-    /// Reads the folder.
+    /// Reads it.
     ///
     /// # Errors
     /// [`Error::App`] with all that does not hold; [`Error::Unfit`] for an app that would let
@@ -44,19 +45,19 @@ impl Source {
     pub(crate) async fn load(&self) -> Result<Loaded> {
         let this = self.clone();
         let task = tokio::task::spawn_blocking(move || this.load_now());
-        task.await.map_err(|error| Error::Failed(format!("cannot read the app folder: {error}")))?
+        task.await.map_err(|error| Error::Failed(format!("cannot read the app: {error}")))?
     }
 
     fn load_now(&self) -> Result<Loaded> {
-        let folder = folder::read(&self.dir)?;
+        let folder = self.place.read()?;
         let app = App::from_files_in(&folder.files, &self.surroundings())
-            .map_err(|problems| Error::App { dir: self.dir.clone(), problems })?;
+            .map_err(|problems| self.place.unfit(&folder.files, problems))?;
         if self.needs_credential && app.authentication().accepts_everyone() {
             return Err(Error::Unfit(format!(
                 "{}: the authentication type is Anonymous, and the app can be reached from beyond \
                  this machine: set it to ApiKey, listen on 127.0.0.1, or say \
                  --allow-anonymous-off-loopback to let everyone in",
-                self.dir.join("host.json").display()
+                self.place.host_json().display()
             )));
         }
         let unreadable =
@@ -81,7 +82,7 @@ impl Source {
             settings: self.environment.app_settings(),
             variables: self.environment.variables(),
             inputs: inputs.collect(),
-            folder: std::fs::canonicalize(&self.dir).ok().and_then(text),
+            folder: self.place.folder().and_then(text),
             home: self.environment.path("HOME").filter(|home| home.is_absolute()).and_then(text),
         }
     }
@@ -134,9 +135,24 @@ fn tool_changes(old: &Server, new: &Server) -> Vec<String> {
     }
     let added = new.tools().iter().filter(|tool| old.tool(tool.name()).is_none());
     changes.extend(added.map(|tool| format!("tool {} added to {name}", tool.name())));
+    changes.extend(upstream_changes(old, new));
     let removed = old.tools().iter().filter(|tool| new.tool(tool.name()).is_none());
     changes.extend(removed.map(|tool| format!("tool {} removed from {name}", tool.name())));
     changes
+}
+
+/// Says that another upstream stands behind a server, and nothing of what it is: any part may be a
+/// secret.
+fn upstream_changes(old: &Server, new: &Server) -> Option<String> {
+    let name = new.name();
+    match (old.upstream(), new.upstream()) {
+        (None, None) => None,
+        (Some(old), Some(new)) if old == new => None,
+        (Some(old), Some(new)) if old.transport() == new.transport() => {
+            Some(format!("other tools of server {name} may be called"))
+        }
+        _ => Some(format!("server {name} leads elsewhere")),
+    }
 }
 
 fn all(app: &App) -> impl Iterator<Item = &Server> {

@@ -62,7 +62,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         flag: Some("--app-name"),
         variable: Some("KEYWARD_APP_NAME"),
-        default: "the name of the app folder",
+        default: "the name of the app folder; `mcp` with --mcp-json",
         example: "\"helpdesk\"",
         meaning: "The app's name: 1 to 60 letters, digits or -. It stands in paths of the management \
                   plane. Access keys belong to it: under another name the app gets new ones.",
@@ -72,7 +72,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         flag: Some("--data-dir"),
         variable: Some("KEYWARD_DATA_DIR"),
-        default: "`.keyward` in the app folder",
+        default: "`.keyward` in the app folder, or beside the file of --mcp-json",
         example: "\"/var/lib/keyward\"",
         meaning: "The data folder: the database, the master key and the operator token. It is made \
                   with mode 0700, and refused if others can read it.",

@@ -45,7 +45,7 @@ impl Reload {
     }
 
     async fn read(&mut self, replica: &Arc<Replica>) {
-        let dir = self.source.dir.display();
+        let dir = self.source.place.path().display();
         let newer = match self.source.load().await {
             Ok(newer) => newer,
             Err(error) => {

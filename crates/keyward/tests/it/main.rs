@@ -10,6 +10,7 @@ mod exit_codes;
 mod harness;
 mod hostile;
 mod listeners;
+mod mcp_json;
 mod offline;
 mod reload;
 mod secrets;

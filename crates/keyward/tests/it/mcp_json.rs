@@ -1,0 +1,204 @@
+//! An editor's mcp.json, served.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Answer, Sandbox, Server};
+
+const FILE: &str = ".vscode/mcp.json";
+
+/// An MCP server that exists: another Keyward, behind a key of its own.
+struct Existing {
+    _sandbox: Sandbox,
+    server: Server,
+    key: String,
+}
+
+impl Existing {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let server = sandbox.serve();
+        let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+        Self { _sandbox: sandbox, server, key }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/api/mcpservers/first/mcp", self.server.listen())
+    }
+}
+
+fn file(url: &str) -> String {
+    format!(
+        r#"{{
+  // The key is asked for, and never written down.
+  "inputs": [{{ "type": "promptString", "id": "desk-key", "password": true }}],
+  "servers": {{
+    "Help Desk": {{ "type": "http", "url": "{url}", "headers": {{ "X-API-Key": "${{input:desk-key}}" }} }},
+  }},
+}}"#
+    )
+}
+
+fn serve(sandbox: &Sandbox, more: &[&str]) -> Command {
+    let start = ["serve", "--mcp-json", FILE, "--listen", "127.0.0.1:0"];
+    let ports = ["--manage-listen", "127.0.0.1:0"];
+    sandbox.command(&[&start[..], &ports, more].concat())
+}
+
+fn list_tools(server: &Server, key: &str) -> Answer {
+    let header = format!("X-API-Key: {key}\r\n");
+    server.mcp_on("/api/mcpservers/help-desk/mcp", &header, "tools/list", &json!({}))
+}
+
+#[test]
+fn the_servers_of_an_editors_file_are_served_behind_keys() {
+    let existing = Existing::new();
+    let sandbox = Sandbox::empty();
+    sandbox.write(FILE, &file(&existing.url()));
+    let mut command = serve(&sandbox, &["--json"]);
+    command.env("KEYWARD_INPUT_DESK_KEY", &existing.key);
+    let server = sandbox.serve_by(command);
+    assert_eq!(server.ready["app"], "mcp");
+    let data = sandbox.path(".vscode").canonicalize().unwrap().join(".keyward");
+    assert_eq!(server.ready["dataDir"], data.to_str().unwrap());
+
+    let issued = sandbox.run(&["key", "issue", "-q", "--server", "Help-Desk"]).ok();
+    let key = issued.trim();
+    let listed = list_tools(&server, key);
+    assert_eq!(listed.status, 200, "{listed:?}");
+    assert!(listed.body.contains("SplitBill"), "{listed:?}");
+    assert_eq!(list_tools(&server, &existing.key).status, 401);
+    assert_eq!(list_tools(&server, "").status, 401);
+    assert!(sandbox.run(&["server", "list"]).ok().contains("/api/mcpservers/Help-Desk/mcp"));
+    assert!(!server.log.text().contains(&existing.key));
+}
+
+#[test]
+fn what_is_ready_says_how_each_server_is_reached_and_no_value() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        FILE,
+        r#"{"servers":{
+            "web":{"url":"https://a.example/hidden?q=hidden","headers":{"X":"hidden"}},
+            "shell":{"command":"hidden","args":["hidden"],"env":{"E":"hidden"}},
+            "off":{"command":"hidden","disabled":true},
+            "lost":{"command":"hidden","args":["${NOT_SET}"]}}}"#,
+    );
+    let mut command = serve(&sandbox, &[]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
+        if line.ends_with("Ctrl-C ends this.") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let after = |start: &str| {
+        let line = text.lines().skip_while(|line| !line.starts_with(start)).nth(1).unwrap_or("");
+        line.trim().to_owned()
+    };
+    assert!(text.starts_with("Keyward serves the app mcp from .vscode/mcp.json\n"), "{text}");
+    assert_eq!(after("  web "), "over HTTP", "{text}");
+    assert_eq!(after("  shell "), "child process", "{text}");
+    assert!(text.lines().any(|line| line.starts_with("  off ") && line.ends_with("(disabled)")));
+    assert!(text.contains("mcp.json server `lost`: the variable `NOT_SET` is not set"), "{text}");
+    assert!(text.contains("Edit .vscode/mcp.json and it is served at once"), "{text}");
+    assert!(!text.contains("hidden") && !text.contains("(all tools)"), "{text}");
+}
+
+#[test]
+fn an_edit_of_the_file_is_served_and_a_broken_one_keeps_the_last_good_state() {
+    let existing = Existing::new();
+    let sandbox = Sandbox::empty();
+    sandbox.write(FILE, &file(&existing.url()));
+    sandbox.write("key", &format!("{}\n", existing.key));
+    let mut command = serve(&sandbox, &["--json"]);
+    command.env("KEYWARD_INPUT_DESK_KEY_FILE", sandbox.path("key"));
+    let server = sandbox.serve_by(command);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+    assert_eq!(list_tools(&server, &key).status, 200);
+
+    let lines = server.log.len();
+    sandbox.edit(FILE, "\"servers\": {", "\"servers\": { \"more\": { \"command\": \"cat\" },");
+    server.log.wait_for(lines, "server more added");
+    let lines = server.log.len();
+    sandbox.edit(FILE, "\"cat\"", "\"cat\", \"disabled\": true");
+    server.log.wait_for(lines, "server more disabled");
+    let lines = server.log.len();
+    sandbox.edit(FILE, "\"cat\"", "\"tac\"");
+    server.log.wait_for(lines, "server more leads elsewhere");
+
+    let lines = server.log.len();
+    sandbox.edit(FILE, "\"url\": ", "\"command\": 7, \"url\": ");
+    server.log.wait_for(lines, "the last state that did stays in force");
+    server.log.wait_for(lines, "mcp.json:5:");
+    assert_eq!(list_tools(&server, &key).status, 200);
+
+    let lines = server.log.len();
+    sandbox.edit(FILE, "\"command\": 7, ", "");
+    server.log.wait_for(lines, "as it was served all along");
+    let lines = server.log.len();
+    std::fs::remove_file(sandbox.path(FILE)).unwrap();
+    server.log.wait_for(lines, "there is no file .vscode/mcp.json");
+    assert_eq!(list_tools(&server, &key).status, 200);
+
+    sandbox.write(FILE, &file(&existing.url()));
+    server.log.wait_for(lines, "server more removed");
+    // A renewed value is read with the file, or when the operator says so.
+    let lines = server.log.len();
+    sandbox.write("key", "renewed");
+    server.signal(Signal::HUP);
+    server.log.wait_for(lines, "server Help-Desk leads elsewhere");
+    assert!(!server.log.text().contains(&existing.key));
+}
+
+#[test]
+fn an_app_folder_has_upstreams_beside_its_workflows() {
+    let existing = Existing::new();
+    let sandbox = Sandbox::new();
+    sandbox.write("tools/mcp.json", &file(&existing.url()));
+    sandbox.edit(
+        "tools/mcpservers.json",
+        "\"mcpServers\": [",
+        "\"mcpServers\": [{\"name\": \"Help Desk\", \"description\": \"Bills\", \"tools\": [{\"name\": \"Greet\"}, {\"name\": \"SplitBill\"}, {\"name\": \"Other\"}]},",
+    );
+    let mut command = sandbox.serve_command(&[]);
+    command.env("KEYWARD_INPUT_DESK_KEY", &existing.key);
+    let server = sandbox.serve_by(command);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+    assert_eq!(server.greet(&key), 200);
+    let lines = server.log.len();
+    sandbox.edit("tools/mcpservers.json", "{\"name\": \"Other\"}", "{\"name\": \"Another\"}");
+    server.log.wait_for(lines, "other tools of server Help-Desk may be called");
+}
+
+#[test]
+fn a_folder_and_a_file_are_not_served_together() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["serve", "tools", "--mcp-json", FILE]).failed(2, &["cannot be used with"]);
+    sandbox.run(&["serve"]).failed(2, &["<DIR>"]);
+}
+
+#[test]
+fn who_names_the_wrong_thing_is_told_what_to_name() {
+    let sandbox = Sandbox::empty();
+    sandbox.run(&["serve", "--mcp-json", FILE]).failed(3, &["there is no file .vscode/mcp.json"]);
+    sandbox.write(FILE, "{\"servers\":{}}");
+    sandbox
+        .run(&["serve", "--mcp-json", ".vscode"])
+        .failed(3, &[".vscode is no file", "such as .vscode/mcp.json"]);
+    sandbox
+        .run(&["serve", "."])
+        .failed(3, &["host.json: is missing", "keyward serve --mcp-json ./.vscode/mcp.json"]);
+    sandbox.write("servers.json", "{\n\"mcpServers\": []}");
+    sandbox
+        .run(&["serve", "--mcp-json", "servers.json"])
+        .failed(3, &["the app in servers.json does not hold", "servers.json:2:15 (/mcpServers)"]);
+}
