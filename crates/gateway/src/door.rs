@@ -44,7 +44,7 @@ pub struct Gateway {
 
 /// What a request asks for, and with what.
 struct Asked {
-    claim: Claim,
+    claim: Arc<Claim>,
     /// None for a request without a credential.
     key: Option<Presented>,
 }
@@ -115,16 +115,16 @@ impl Gateway {
             }
         };
         let asked = Asked {
-            claim: Claim {
+            claim: Arc::new(Claim {
                 app: app.id,
                 upstream: app.server(&server).and_then(Server::upstream).cloned(),
                 server,
                 key: key.as_ref().map(|presented| presented.claims().clone()),
-            },
+            }),
             key,
         };
         let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
-        let open = self.means.replica.open(asked.claim.clone(), hangup);
+        let open = self.means.replica.open(Arc::clone(&asked.claim), hangup);
         let snapshot = self.snapshot()?;
         let entered = self.enter(&snapshot, &asked)?;
         open.accepted();
@@ -171,10 +171,10 @@ impl Gateway {
     ) -> Result<Response, Refused> {
         let (mut parts, body) = request.into_parts();
         credential::strip(&mut parts.headers);
-        let Claim { app, server, .. } = &asked.claim;
+        let Claim { app, server, .. } = &*asked.claim;
         let owner = asked.key.as_ref().map_or(SessionOwner::ANYONE, SessionOwner::api_key);
         let route =
-            Route { app: *app, server: server.clone(), upstream, claim: asked.claim.clone() };
+            Route { app: *app, server: server.clone(), upstream, claim: Arc::clone(&asked.claim) };
         let Entered { grant, .. } = &entered;
         let passage = self.upstreams.prepare(route, owner, grant.clone(), parts)?;
         let response = if passage.needs_whole_body() {
@@ -198,7 +198,7 @@ impl Gateway {
 
     /// Decides whether the request may go on: by its key, and then by whether the server is there.
     fn enter(&self, snapshot: &Snapshot, asked: &Asked) -> Result<Entered, Refused> {
-        let Claim { app, server, upstream, .. } = &asked.claim;
+        let Claim { app, server, upstream, .. } = &*asked.claim;
         let mut apps = snapshot.apps().iter();
         let app = apps.find(|current| current.id == *app).ok_or(Cut::ServerGone)?;
         let grant = self.check(app, server, asked.key.as_ref())?;

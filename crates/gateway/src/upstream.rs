@@ -47,7 +47,7 @@ pub(crate) struct Route {
     pub(crate) server: String,
     pub(crate) upstream: Arc<Upstream>,
     /// What it was admitted on: a session must end with it.
-    pub(crate) claim: Claim,
+    pub(crate) claim: Arc<Claim>,
 }
 
 /// A request on its way, without its body.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -13,12 +12,12 @@ use futures::channel::mpsc;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use keys::{ApiKey, RevokedId, Slot};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
-use crate::harness::{Answer, Fixture, bare, files, host, message, request};
+use crate::harness::{Answer, Fixture, bare, host, message, request};
 
 const EDITOR: &str = "/api/mcpservers/editor/mcp";
 const OTHER: &str = "/api/mcpservers/other/mcp";
@@ -418,7 +417,11 @@ async fn open_stream(fixture: &Arc<Fixture>, key: &ApiKey) -> tokio::task::JoinH
     let mut opened = Some(opened);
     let reading = tokio::spawn(async move {
         let parts: Vec<Bytes> = rest
-            .inspect(move |_| drop(opened.take().map(|opened| opened.send(()))))
+            .inspect(move |_| {
+                if let Some(opened) = opened.take() {
+                    opened.send(()).unwrap();
+                }
+            })
             .collect()
             .await;
         String::from_utf8(parts.concat()).unwrap()

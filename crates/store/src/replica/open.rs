@@ -75,7 +75,7 @@ struct Shard {
 }
 
 struct Entry {
-    claim: Claim,
+    claim: Arc<Claim>,
     accepted: AtomicBool,
     /// Why it was cut, and what tells the installation that cut it when it is dropped.
     cut: OnceLock<(Cut, mpsc::Sender<()>)>,
@@ -89,7 +89,11 @@ impl OpenResponses {
         Self { shards: Default::default(), next: AtomicUsize::new(0), clock }
     }
 
-    pub(crate) fn open(this: &Arc<Self>, claim: Claim, hangup: CancellationToken) -> OpenResponse {
+    pub(crate) fn open(
+        this: &Arc<Self>,
+        claim: Arc<Claim>,
+        hangup: CancellationToken,
+    ) -> OpenResponse {
         let entry = Arc::new(Entry {
             claim,
             accepted: AtomicBool::new(false),
