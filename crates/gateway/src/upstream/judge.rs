@@ -8,7 +8,7 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use keys::{Grant, Refusal};
 
@@ -137,6 +137,7 @@ impl<'a> Filter<'a> {
     }
 
     fn judged(&self, headers: &HeaderMap, body: &Bytes) -> Result<Verdict, Fault> {
+        refuse_encoded(headers)?;
         let envelope = read_envelope(body)?;
         let mut message = Message::read(&envelope)?;
         let is_consistent = match &message.content {
@@ -215,30 +216,54 @@ impl<'a> Filter<'a> {
 fn read_envelope(body: &[u8]) -> Result<Members<'_>, Fault> {
     const EXPECTED: &str = "the request body is not a JSON-RPC message: it must be one JSON object in \
                             UTF-8";
-    let bad =
-        |code, message: String| Fault { status: StatusCode::BAD_REQUEST, id: None, code, message };
     let text = str::from_utf8(body)
-        .map_err(|_source| bad(PARSE_ERROR, format!("{EXPECTED}; it is not UTF-8")))?;
+        .map_err(|_source| Fault::of_body(PARSE_ERROR, format!("{EXPECTED}; it is not UTF-8")))?;
     if text.trim_ascii_start().starts_with('[') {
         let message = "batches are not taken: send each message as a request of its own";
-        return Err(bad(INVALID_REQUEST, message.to_owned()));
+        return Err(Fault::of_body(INVALID_REQUEST, message.to_owned()));
     }
     let envelope = Members::read(text).map_err(|source| {
-        let code = if source.is_data() { INVALID_REQUEST } else { PARSE_ERROR };
-        bad(code, format!("{EXPECTED}; {source}"))
+        if source.is_data() {
+            let most = limits::MEMBER_COUNT;
+            return Fault::of_body(
+                INVALID_REQUEST,
+                format!("{EXPECTED}, of at most {most} members"),
+            );
+        }
+        let (line, column) = (source.line(), source.column());
+        let message = format!("{EXPECTED}; it is no JSON from line {line}, column {column} on");
+        Fault::of_body(PARSE_ERROR, message)
     })?;
     envelope.refuse_ambiguous(ENVELOPE).map_err(|found| ambiguous(&found))?;
     Ok(envelope)
 }
 
+/// Refuses a body that says of itself that its bytes mean something else: a server that decodes it as
+/// UTF-7, say, would read other quotation marks in it.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Fault> {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let is_json = match (types.next().map(HeaderValue::to_str), types.next()) {
+        (Some(Ok(value)), None) => {
+            let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+            let is_plain =
+                |part: String| matches!(part.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"");
+            parts.next().as_deref() == Some("application/json") && parts.all(is_plain)
+        }
+        _ => false,
+    };
+    if is_json && !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(());
+    }
+    let message = "the request body must have Content-Type: application/json, be UTF-8, and not be \
+                   compressed";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Fault { status, ..Fault::of_body(CODE, message.to_owned()) })
+}
+
 /// Nothing of an ambiguous message can be trusted, not even its id.
 fn ambiguous(found: &Ambiguous) -> Fault {
-    Fault {
-        status: StatusCode::BAD_REQUEST,
-        id: None,
-        code: INVALID_REQUEST,
-        message: format!("the request body cannot be understood in one way only: {found}"),
-    }
+    let message = format!("the request body cannot be understood in one way only: {found}");
+    Fault::of_body(INVALID_REQUEST, message)
 }
 
 impl<'a> Message<'a> {
@@ -399,6 +424,11 @@ fn decoded(value: &str) -> Option<String> {
 }
 
 impl Fault {
+    /// The body as a whole is at fault.
+    const fn of_body(code: i32, message: String) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, id: None, code, message }
+    }
+
     fn response(&self) -> Response<Body> {
         answer(self.status, self.id.as_deref(), self.code, &self.message)
     }

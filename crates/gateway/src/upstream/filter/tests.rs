@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use http_body_util::{BodyExt as _, StreamBody};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -275,5 +276,56 @@ fn a_compressed_answer_is_answered_for() {
         let mut answer = response("application/json", list());
         answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_str(encoding).unwrap());
         assert_eq!(reduce(answer, keep_read()).status(), StatusCode::BAD_GATEWAY);
+    }
+}
+
+/// What means something in an event stream, and what clients differ about.
+const PIECES: [&str; 24] = [
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    "\r\r",
+    "\r\n\r\n",
+    "\u{feff}",
+    "data",
+    "data:",
+    "data: ",
+    "id: 1",
+    "event: x",
+    "event: message",
+    ": c",
+    "é",
+    "{}",
+    "{",
+    "}",
+    "{\"result\":{\"tools\":[",
+    "{\"name\":\"read\"}",
+    ",",
+    "{\"name\":\"write\"}",
+    "]}}",
+    "data: {\"result\":{\"tools\":[{\"name\":\"write\"}]}}\n",
+];
+
+proptest! {
+    #[test]
+    fn chunks_make_no_difference_and_what_passed_passes_again(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..24),
+        sizes in prop::collection::vec(1_usize..9, 1..5),
+    ) {
+        let stream = pieces.concat();
+        let mut rest = stream.as_bytes();
+        let mut sizes = sizes.into_iter().cycle();
+        let chunks = std::iter::from_fn(|| {
+            let (chunk, after) = rest.split_at(rest.len().min(sizes.next()?));
+            rest = after;
+            (!chunk.is_empty()).then(|| chunk.to_vec())
+        });
+        let chunked = read(reduce(response("text/event-stream", chunked(chunks)), keep_read()));
+        let whole = read(reduce(response("text/event-stream", stream.clone()), keep_read()));
+        prop_assert_eq!(&whole, &chunked);
+        if let Ok(passed) = whole {
+            prop_assert_eq!(reduced_events(&passed), passed);
+        }
     }
 }

@@ -1,8 +1,10 @@
+use app::{App, Files, Server};
 use http::HeaderName;
 use http_body_util::BodyExt as _;
 use keys::{
     AccessKey, AccessKeyId, ApiKeyId, AppId, KeyRing, Presented, Scope, Scopes, Terms, Timestamp,
 };
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,12 +41,17 @@ fn listed(body: &str) -> Verdict {
 }
 
 fn judge(filter: &Filter<'_>, headers: &[(&'static str, &str)], body: &str) -> Verdict {
-    let mut map = HeaderMap::new();
+    let mut map = plain();
     for (name, value) in headers {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
         map.append(HeaderName::from_static(name), value);
     }
     filter.judge(&map, &Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn plain() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
+    HeaderMap::from_iter([(CONTENT_TYPE, json)])
 }
 
 fn forwarded(verdict: Verdict) -> String {
@@ -250,7 +257,7 @@ fn what_is_not_one_message_is_refused() {
     let bytes = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}");
     let grant = grant(&["docs/read"]);
     let filter = Filter { server: SERVER, scoped: Some(&grant), allowed: None };
-    assert_eq!(refused(filter.judge(&HeaderMap::new(), &bytes)).1["error"]["code"], -32700);
+    assert_eq!(refused(filter.judge(&plain(), &bytes)).1["error"]["code"], -32700);
 }
 
 #[test]
@@ -364,11 +371,116 @@ fn values_go_through_however_deep_they_are() {
 }
 
 #[test]
-fn nothing_applies_to_a_key_that_reaches_the_whole_server() {
-    let grant = grant(&["docs", "other/read"]);
-    assert!(grant.whole_server("docs") && !grant.whole_server("other"));
-    for (server, applies) in [("docs", false), ("other", true)] {
-        let scoped = Some(&grant).filter(|grant| !grant.whole_server(server));
-        assert_eq!(scoped.is_some(), applies);
+fn a_body_that_says_it_is_encoded_is_refused() {
+    let grant = grant(&["docs/read"]);
+    let filter = Filter { server: SERVER, scoped: Some(&grant), allowed: None };
+    let verdict = |types: &[&'static str], encoding: Option<&'static str>| {
+        let mut headers = HeaderMap::new();
+        for value in types {
+            headers.append(CONTENT_TYPE, HeaderValue::from_static(value));
+        }
+        headers.extend(encoding.map(|it| (CONTENT_ENCODING, HeaderValue::from_static(it))));
+        filter.judge(&headers, &Bytes::from(call("read")))
+    };
+    for good in [
+        "application/json",
+        "Application/JSON ; charset=UTF-8",
+        "application/json;charset=\"utf-8\";",
+    ] {
+        assert_eq!(forwarded(verdict(&[good], None)), call("read"));
+    }
+    let json = "application/json";
+    let bad: &[&[&str]] = &[
+        &[],
+        &["text/plain"],
+        &["application/json-rpc"],
+        &["application/json; charset=utf-7"],
+        &["application/json; charset=utf-8; charset=utf-7"],
+        &["application/json; x=\"; charset=utf-8\""],
+        &[json, json],
+    ];
+    for types in bad {
+        assert_eq!(refused(verdict(types, None)).0, 415, "{types:?}");
+    }
+    assert_eq!(refused(verdict(&[json], Some("gzip"))).0, 415);
+}
+
+#[test]
+fn a_filter_applies_to_an_allow_list_and_to_a_key_that_reaches_a_part() {
+    let mut files = Files::new();
+    let servers = r#"{"mcpServers":[{"name":"listed","tools":[{"name":"read"}]}]}"#;
+    let upstreams = r#"{"servers":{"docs":{"url":"http://a/"},"listed":{"url":"http://a/"}}}"#;
+    for (path, text) in [("host.json", "{}"), ("mcpservers.json", servers), ("mcp.json", upstreams)]
+    {
+        files.insert(path, text.as_bytes().to_vec()).unwrap();
+    }
+    let app = App::from_files(&files).unwrap();
+    let upstream = |name| app.server(name).and_then(Server::upstream).unwrap();
+    let (whole, part) = (grant(&["docs", "listed"]), grant(&["docs/write", "listed/write"]));
+    let applies = |name, grant| Filter::of(name, grant, upstream(name)).is_some();
+    assert!(!applies("docs", None) && !applies("docs", Some(&whole)));
+    assert!(applies("docs", Some(&part)));
+    assert!(applies("listed", None) && applies("listed", Some(&whole)));
+    let allows = |name, grant, tool| Filter::of(name, grant, upstream(name)).unwrap().allows(tool);
+    assert!(allows("listed", None, "read") && !allows("listed", None, "write"));
+    assert!(allows("docs", Some(&part), "write") && !allows("docs", Some(&part), "read"));
+    assert!(!allows("listed", Some(&part), "write") && !allows("listed", Some(&part), "read"));
+}
+
+/// What means something in a message, and what readers differ about.
+const PIECES: [&str; 34] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    " ",
+    "1",
+    "null",
+    "\"jsonrpc\":\"2.0\",",
+    "\"id\":1,",
+    "\"method\":",
+    "\"Method\":",
+    "\"m\\u0065thod\":",
+    "\"params\":{",
+    "\"Param\\u017f\":{",
+    "\"name\":",
+    "\"Name\":",
+    "\"n\\u0061me\":",
+    "\"arguments\":{",
+    "\"_meta\":{},",
+    "\"tools/call\"",
+    "\"tools/call\",",
+    "\"tools/list\"",
+    "\"prompts/get\"",
+    "\"ping\",",
+    "\"read\"",
+    "\"write\"",
+    "\"re\\u0061d\"",
+    "\"result\":{",
+    "{\"jsonrpc\":\"2.0\",\"id\":1,",
+    "\"method\":\"tools/call\",\"params\":{",
+    "\"name\":\"read\"",
+];
+
+proptest! {
+    #[test]
+    fn nothing_but_the_allowed_tool_is_called_and_what_is_forwarded_is_forwarded_again(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..16),
+        begun in any::<bool>(),
+    ) {
+        let begin = if begun { r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"# } else { "" };
+        let end = if begun { "}}" } else { "" };
+        let body = format!("{begin}{}{end}", pieces.concat());
+        if let Verdict::Forward { body: once, .. } = listed(&body) {
+            let once = String::from_utf8(once.to_vec()).unwrap();
+            prop_assert_eq!(forwarded(listed(&once)), once.as_str());
+            let message: Value = serde_json::from_str(&once).unwrap();
+            if message["method"] == "tools/call" {
+                prop_assert_eq!(&message["params"]["name"], "read");
+            }
+        }
     }
 }
