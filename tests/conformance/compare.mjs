@@ -1,6 +1,6 @@
-// Runs both requirement sets against a server directly and through Keyward, over HTTP and over stdio, and
-// prints what every scenario gave. Exits with 1 when the server itself fails a scored scenario, or when
-// Keyward makes a difference where it must not.
+// Runs both requirement sets against a server directly and through Keyward, over HTTP (also with a tool
+// allow-list) and over stdio, and prints what every scenario gave. Exits with 1 when the server itself fails
+// a scored scenario, or when Keyward makes a difference where it must not.
 
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
         direct: { type: 'string' },
         only: { type: 'string' },
         scenario: { type: 'string' },
+        over: { type: 'string' },
         verbose: { type: 'boolean', default: false },
     },
 });
@@ -56,8 +57,9 @@ async function run(target, revision, into) {
 }
 
 const verdicts = (folder) => checksIn(folder).filter(({ status }) => VERDICTS.includes(status));
-const passed = (checks) => checks.filter(({ status }) => status === 'SUCCESS').length;
-const isFull = (checks) => checks.length > 0 && !checks.some(({ status }) => status === 'FAILURE' || status === 'WARNING');
+const count = (checks, ...statuses) => checks.filter(({ status }) => statuses.includes(status)).length;
+const share = (checks) => `${count(checks, 'SUCCESS')}/${count(checks, 'SUCCESS', 'FAILURE', 'WARNING')}`;
+const isFull = (checks) => count(checks, 'SUCCESS') > 0 && count(checks, 'FAILURE', 'WARNING') === 0;
 const asText = ({ status, id, name }) => `${status} ${id} (${name})`;
 
 /** The checks of `some` that `others` does not have, each as often as it is missing. */
@@ -77,9 +79,10 @@ const line = (name, scored, ...cells) =>
     process.stdout.write(`${name.padEnd(46)} ${scored.padEnd(6)}${cells.map((cell) => cell.padStart(10)).join('')}\n`);
 
 const results = mkdtempSync(join(tmpdir(), 'keyward-compare-'));
-const overHttp = await forward(url, key);
-const overStdio = await forward(url.replace(/\/http\/mcp$/, '/stdio/mcp'), key);
-const targets = { direct: options.direct, HTTP: overHttp.url, stdio: overStdio.url };
+const servers = ['http', 'filtered', 'stdio'].filter((server) => !options.over || options.over === server);
+if (!servers.length) giveUp('--over takes http, filtered or stdio');
+const forwarders = await Promise.all(servers.map((server) => forward(url.replace('/http/mcp', `/${server}/mcp`), key)));
+const targets = { direct: options.direct, ...Object.fromEntries(servers.map((server, at) => [server, forwarders[at].url])) };
 const ways = Object.keys(targets);
 const notes = [];
 let wrong = 0;
@@ -90,13 +93,13 @@ function compare(revision, scenario, isScored, way, expected, checks) {
     const gained = missing(checks, expected);
     const differs = lost.length + gained.length > 0;
     // Over stdio, what is not scored may lack what only HTTP has.
-    const isWrong = way === 'direct' ? isScored && !isFull(checks) : differs && (isScored || way === 'HTTP');
+    const isWrong = way === 'direct' ? isScored && !isFull(checks) : differs && (isScored || way !== 'stdio');
     const got = way === 'direct' && isWrong ? checks.filter(({ status }) => status !== 'SUCCESS') : gained;
     if (isWrong || differs) notes.push(`${isWrong ? '!' : '~'} ${revision} ${scenario}, ${way}`);
     notes.push(...lost.map((check) => `    directly ${asText(check)}${why(check)}`));
     notes.push(...got.map((check) => `    here     ${asText(check)}${why(check)}`));
     wrong += isWrong ? 1 : 0;
-    return `${isWrong ? '!' : differs ? '~' : ''}${passed(checks)}/${checks.length}`;
+    return `${isWrong ? '!' : differs ? '~' : ''}${share(checks)}`;
 }
 
 try {
@@ -116,18 +119,14 @@ try {
                 compare(revision, scenario, isScored, way, checksOf('direct', scenario), checksOf(way, scenario));
             line(scenario, isScored ? 'scored' : '', ...ways.map(cell));
         }
-        const sum = (some) => ways.map((way) => {
-            const checks = some.flatMap(([scenario]) => checksOf(way, scenario));
-            return `${passed(checks)}/${checks.length}`;
-        });
+        const sum = (some) => ways.map((way) => share(some.flatMap(([scenario]) => checksOf(way, scenario))));
         line('passed/made, in all', '', ...sum(all));
         line('passed/made, of the scored', '', ...sum(all.filter(([, isScored]) => isScored)));
         line('took', '', ...took);
         process.stdout.write('\n');
     }
 } finally {
-    overHttp.close();
-    overStdio.close();
+    for (const forwarder of forwarders) forwarder.close();
     rmSync(results, { recursive: true, force: true });
 }
 for (const note of notes) process.stdout.write(`${note}\n`);

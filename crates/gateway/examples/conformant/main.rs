@@ -4,6 +4,7 @@
 //! ```text
 //! conformant --stdio
 //! conformant --http 127.0.0.1:0      prints its URL
+//! conformant --tools                 prints its tools, as mcpservers.json names them
 //! ```
 
 #![expect(deprecated, reason = "older protocol versions have what the newest has given up")]
@@ -31,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match arguments.as_slice() {
         ["--stdio"] => stdio().await,
         ["--http", address] => http(address).await,
-        _ => Err("usage: conformant --stdio | --http ADDRESS:PORT".into()),
+        ["--tools"] => Ok(writeln!(io::stdout(), "{}", tools::names())?),
+        _ => Err("usage: conformant --stdio | --http ADDRESS:PORT | --tools".into()),
     }
 }
 

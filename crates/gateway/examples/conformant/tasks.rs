@@ -1,5 +1,5 @@
-//! Tools whose calls become tasks, for clients that know the extension `io.modelcontextprotocol/tasks`
-//! (SEP-2663).
+//! Tools whose calls become tasks, for clients that know the extension
+//! `io.modelcontextprotocol/tasks` (SEP-2663).
 
 use std::time::Duration;
 

@@ -16,8 +16,8 @@ use crate::{input, tasks};
 
 /// Between two messages of one answer.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
-/// Until a client whose stream was closed has come back: rmcp keeps no answer that nobody waits for,
-/// and the suite waits for it for 5 s.
+/// Until a client whose stream was closed has come back. rmcp keeps no answer that nobody waits
+/// for, and the suite waits for it for 5 s.
 const ABSENCE: Duration = Duration::from_secs(1);
 
 /// Every tool, in the order of tools/list. The first one takes no arguments: the suite calls it so.
@@ -85,6 +85,13 @@ pub(crate) fn all() -> Value {
         tools.push(tool(name, description, json!({"type": "object", "properties": properties})));
     }
     json!({"tools": tools})
+}
+
+/// The tools as a server's entry of mcpservers.json names them.
+pub(crate) fn names() -> Value {
+    let all = all();
+    let tools = all.get("tools").and_then(Value::as_array).into_iter().flatten();
+    tools.map(|tool| json!({"name": tool["name"]})).collect()
 }
 
 /// Finds one tool; what it says of its headers is checked by the transport.
