@@ -98,21 +98,15 @@ impl StdioUpstream {
     }
 }
 
-/// Shows the origin and the headers' names: paths, queries and values may hold secrets.
+/// Shows names and no values: any text of mcp.json may have a secret put in.
 impl fmt::Debug for HttpUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpUpstream")
-            .field("scheme", &self.uri.scheme_str())
-            .field("authority", &self.uri.authority().map(::http::uri::Authority::as_str))
-            .field(
-                "headers",
-                &self.headers.keys().map(::http::HeaderName::as_str).collect::<Vec<_>>(),
-            )
-            .finish_non_exhaustive()
+        let names: Vec<&str> = self.headers.keys().map(::http::HeaderName::as_str).collect();
+        f.debug_struct("HttpUpstream").field("headers", &names).finish_non_exhaustive()
     }
 }
 
-/// Shows names and no values: any text of mcp.json may have a secret put in.
+/// As of one over HTTP.
 impl fmt::Debug for StdioUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioUpstream")

@@ -1,5 +1,6 @@
 //! mcp.json.
 
+mod anything;
 mod names;
 mod refusals;
 mod values;

@@ -144,5 +144,5 @@ fn no_value_is_shown() {
     for secret in ["of-the-variable", "of-the-input", "written-down", "of-keyward"] {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
-    assert!(shown.contains("a.example") && shown.contains("NONE") || shown.contains("`X`"));
+    assert!(shown.contains("`X`"), "{shown}");
 }
