@@ -1,16 +1,17 @@
 //! An app as a value made from its files.
 //!
-//! An app folder is a Logic Apps Standard project. This crate takes the bytes of its files and
-//! gives an [`App`]: which MCP servers it offers, which workflows are their tools, who is let in;
-//! or every [`Problem`] of every file at once, each with its line, its column and what was
-//! expected. Reading the folder is the caller's part: nothing here knows the disk, the process's
-//! environment or HTTP.
+//! An app folder is a Logic Apps Standard project, with an editor's mcp.json beside it or alone.
+//! This crate takes the bytes of its files and gives an [`App`]: which MCP servers it offers,
+//! which workflows are their tools, who is let in; or every [`Problem`] of every file at once,
+//! each with its line, its column and what was expected. Reading the folder is the caller's part,
+//! and so are the variables and places that mcp.json names ([`Surroundings`]): nothing here knows
+//! the disk, the process's environment or HTTP.
 //!
 //! Three things can be wrong with a file, and each has its answer:
 //!
 //! * it does not hold (not JSON, a wrong type, a name that cannot be): a [`Problem`], and no app;
 //! * it holds and cannot be offered (a workflow that is not a tool, a tool whose workflow is
-//!   gone): a [`LeftOut`] of the app;
+//!   gone, an MCP server whose variable is not set): a [`LeftOut`] of the app;
 //! * it says more than is read here: kept out of the way, since the files carry settings of many
 //!   other programs. Only where a misspelt name would change who is let in is it a [`LeftOut`].
 //!

@@ -240,6 +240,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         meaning: "The operator token that commands call with, in place of the data folder's.",
     },
     Variable {
+        name: "KEYWARD_INPUT_ID",
+        meaning: "The input of mcp.json with that id, in upper case and with _ for all but letters and \
+                  digits. KEYWARD_INPUT_ID_FILE names a file that holds it.",
+    },
+    Variable {
         name: "APPSETTING_NAME",
         meaning: "The app setting NAME, which wins over local.settings.json. No other variable can \
                   be read by a workflow.",
