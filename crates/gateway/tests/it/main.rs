@@ -11,4 +11,5 @@ mod harness;
 mod refusals;
 mod scopes;
 mod tools;
+mod upstream_filter;
 mod upstream_http;
