@@ -14,3 +14,4 @@ mod property;
 mod register;
 mod revoking;
 mod servers;
+mod upstreams;

@@ -6,6 +6,7 @@
 
 mod audit;
 mod backend;
+mod catalog;
 mod harness;
 mod register;
 mod replica;
