@@ -74,3 +74,38 @@ pub const MEMBER_COUNT: usize = 256;
 /// are not allowed. Lists of tools are some hundred KiB at most; images in a server's requests to its
 /// client are what is larger.
 pub const FILTERED_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many upstreams are asked for their tools at once, so that a restart with many of them does not
+/// start as many processes at the same moment.
+pub const DISCOVERY_COUNT: usize = 8;
+
+/// How long an upstream may take for each answer when it is asked for its tools. A child process may
+/// have to be fetched and started first; nobody waits for it but the list's next reader.
+pub const DISCOVERY_ANSWER_TIME: Duration = Duration::from_secs(20);
+
+/// How long all pages of its tools may take, so that one upstream cannot keep the others from being
+/// asked. A page takes a fraction of a second.
+pub const DISCOVERY_TIME: Duration = Duration::from_mins(1);
+
+/// The largest answer that is read of an upstream that is asked for its tools, in bytes. Schemas,
+/// which are not kept, are most of it.
+pub const DISCOVERY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long an upstream that gave no list of tools is left alone before it is asked again, the first
+/// time; twice as long each time after. An operator who mends it and looks again soon sees it.
+pub const DISCOVERY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that it is left alone.
+pub const LONGEST_DISCOVERY_PAUSE: Duration = Duration::from_secs(30);
+
+/// The most tools of an upstream that are listed. Models choose well among dozens.
+pub const LISTED_TOOLS: usize = 4096;
+
+/// The most pages that they may come in: one that hands out cursors for ever is noticed.
+pub const LISTED_PAGES: usize = 64;
+
+/// The longest name of a tool that is listed, in bytes: no scope could have a longer one.
+pub const LISTED_NAME_BYTES: usize = 255;
+
+/// How much of a tool's description is kept, in characters.
+pub const LISTED_DESCRIPTION_CHARS: usize = 1024;

@@ -1,5 +1,6 @@
 //! The way of an admitted request to an MCP server that exists already, and of its answer back.
 
+mod discovery;
 mod filter;
 mod http;
 mod judge;

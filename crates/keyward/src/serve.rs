@@ -82,8 +82,8 @@ pub(crate) async fn run(
     let gateway = Gateway::new(replica, Arc::clone(&clock), upstreams, running.work.clone());
     running.listen(data_plane, gateway.router(), mcp_connections);
     let manage_url = url_at(manage_listen)?;
-    running.serve_management(management, config.management, operators, clock);
-    running.start_chores();
+    running.serve_management(management, config.management, operators, Arc::clone(&clock));
+    running.start_chores(clock);
     running.keep_current(Reload::new(source, loaded.clone(), app_id, watch))?;
 
     let endpoint = Endpoint { manage_url, app: name.clone() };
@@ -311,8 +311,11 @@ impl Running {
         self.connections.spawn(serving);
     }
 
-    fn start_chores(&self) {
+    fn start_chores(&self, clock: Arc<dyn Clock>) {
         let stop = self.stop_chores.clone();
+        let (upstreams, replica) = (Arc::clone(&self.upstreams), Arc::clone(&self.replica));
+        let stopped = stop.clone().cancelled_owned();
+        self.chores.spawn(async move { upstreams.discover(&replica, &*clock, stopped).await });
         let tending = Arc::clone(&self.replica).tend(stop.clone().cancelled_owned());
         self.chores.spawn(tending);
         let replica = Arc::clone(&self.replica);

@@ -29,6 +29,7 @@ pub(crate) struct Fixture {
     pub(crate) store: Arc<Store>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) router: Router,
+    pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) clock: ManualClock,
     pub(crate) app: AppId,
     _dir: TempDir,
@@ -89,8 +90,9 @@ impl Fixture {
         let launcher = Launcher { program: "/bin/false".into(), arguments: Vec::new() };
         let upstreams = Arc::new(Upstreams::new(&masters, launcher, Arc::clone(&replica)));
         let tasks = TaskTracker::new();
-        let router = Gateway::new(Arc::clone(&replica), shared, upstreams, tasks).router();
-        Self { store, replica, router, clock, app, _dir: dir }
+        let gateway = Gateway::new(Arc::clone(&replica), shared, Arc::clone(&upstreams), tasks);
+        let router = gateway.router();
+        Self { store, replica, router, upstreams, clock, app, _dir: dir }
     }
 
     pub(crate) async fn serve(&self, files: &[(String, String)]) {

@@ -13,3 +13,4 @@ mod scopes;
 mod tools;
 mod upstream_filter;
 mod upstream_http;
+mod upstream_tools;
