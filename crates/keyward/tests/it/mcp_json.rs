@@ -1,6 +1,7 @@
 //! An editor's mcp.json, served.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -201,4 +202,33 @@ fn who_names_the_wrong_thing_is_told_what_to_name() {
     sandbox
         .run(&["serve", "--mcp-json", "servers.json"])
         .failed(3, &["the app in servers.json does not hold", "servers.json:2:15 (/mcpServers)"]);
+}
+
+#[test]
+fn a_file_that_is_switched_by_a_link_beside_it_is_served() {
+    let sandbox = Sandbox::empty();
+    let servers = |name: &str| format!(r#"{{"servers":{{"{name}":{{"command":"cat"}}}}}}"#);
+    sandbox.write("config/..one/servers.json", &servers("one"));
+    sandbox.write("config/..two/servers.json", &servers("two"));
+    let link = |to: &str, from: &str| symlink(to, sandbox.path(from)).unwrap();
+    link("..one", "config/..data");
+    link("..data/servers.json", "config/servers.json");
+    let command = sandbox.command(&[
+        "serve",
+        "--mcp-json",
+        "config/servers.json",
+        "--data-dir",
+        "data",
+        "--listen",
+        "127.0.0.1:0",
+        "--manage-listen",
+        "127.0.0.1:0",
+        "--json",
+    ]);
+    let server = sandbox.serve_by(command);
+    link("..two", "config/..next");
+    std::fs::rename(sandbox.path("config/..next"), sandbox.path("config/..data")).unwrap();
+    let line = server.log.wait_for(0, "server two added");
+    assert!(line.contains("server one removed"), "{line}");
+    assert_eq!(server.stop(), 0);
 }
