@@ -227,7 +227,7 @@ fn an_upstream_that_stops_midway_gives_its_client_an_error() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut buffer = [0; 4096];
-            stream.read(&mut buffer).unwrap();
+            let _head = stream.read(&mut buffer).unwrap();
             let part = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: \
                         chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
             stream.write_all(part.as_bytes()).unwrap();
