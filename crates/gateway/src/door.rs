@@ -1,23 +1,23 @@
-use std::pin::pin;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use app::{Server, Upstream};
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::Full;
-use keys::{Clock, Grant, Presented, Refusal, SessionOwner};
+use keys::{Clock, Grant, Presented, Refusal};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use store::{AppState, Claim, Cut, OpenResponse, Replica, Snapshot};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
 
 use crate::address::{self, Target};
 use crate::bodies::{Bodies, declared_length};
@@ -27,7 +27,7 @@ use crate::hangup::Hangup;
 use crate::limits;
 use crate::refusal::Refused;
 use crate::tools::{Means, ToolServer};
-use crate::upstream::{Route, Upstreams};
+use crate::upstream::{Passage, Route, Upstreams};
 
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
@@ -40,6 +40,25 @@ pub struct Gateway {
     bodies: Bodies,
     protocol: StreamableHttpServerConfig,
     sessions: Arc<NeverSessionManager>,
+}
+
+/// Answers the requests of the data plane's listener.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Gateway>);
+
+impl tower_service::Service<Request> for Service {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self(gateway) = self.clone();
+        Box::pin(async move { Ok(gateway.answer(request).await) })
+    }
 }
 
 /// What a request asks for, and with what.
@@ -87,9 +106,25 @@ impl Gateway {
         }
     }
 
-    /// Answers every request of the data plane's listener.
-    pub fn router(self) -> Router {
-        Router::new().fallback(answer).with_state(Arc::new(self))
+    /// Makes what answers requests; copies of it are the same gateway.
+    #[must_use]
+    pub fn service(self) -> Service {
+        Service(Arc::new(self))
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let routing = self.means.replica.last_snapshot();
+        let app = match address::app(&routing, request.uri(), request.headers()) {
+            Ok(app) => app,
+            Err(refused) => return refused.response("keyward"),
+        };
+        match self.admit(app, request).await {
+            Ok(response) => response,
+            Err(refused) => {
+                refused.log(&app.name);
+                refused.response(&app.name)
+            }
+        }
     }
 
     async fn admit(&self, app: &AppState, request: Request) -> Result<Response, Refused> {
@@ -129,7 +164,8 @@ impl Gateway {
         let entered = self.enter(&snapshot, &asked)?;
         open.accepted();
         match asked.claim.upstream.clone() {
-            None => self.call(&asked, open, &snapshot, entered, request).await,
+            // Large, and every request's future would be as large as its largest part.
+            None => Box::pin(self.call(&asked, open, &snapshot, entered, request)).await,
             Some(upstream) => {
                 self.pass_on(&asked, upstream, open, &snapshot, entered, request).await
             }
@@ -172,22 +208,33 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         credential::strip(&mut parts.headers);
         let Claim { app, server, .. } = &*asked.claim;
-        let owner = asked.key.as_ref().map_or(SessionOwner::ANYONE, SessionOwner::api_key);
         let route =
             Route { app: *app, server: server.clone(), upstream, claim: Arc::clone(&asked.claim) };
-        let Entered { grant, .. } = &entered;
-        let passage = self.upstreams.prepare(route, owner, grant.clone(), parts)?;
-        let response = if passage.needs_whole_body() {
-            let reading = pin!(self.bodies.read(passage.declared_length(), body));
-            let (body, _room) = until_cut(&open, reading).await??;
-            self.enter_again(snapshot, asked, entered)?;
-            let passing = pin!(self.upstreams.pass_whole(passage, body));
-            until_cut(&open, passing).await??
+        let passage = self.upstreams.prepare(route, asked.key.as_ref(), parts)?;
+        let response = if passage.needs_whole_body(entered.grant.as_ref()) {
+            Box::pin(self.pass_whole(asked, &open, snapshot, entered, passage, body)).await?
         } else {
-            let passing = pin!(self.upstreams.pass(passage, body));
+            let passing = pin!(self.upstreams.pass(passage, entered.grant.as_ref(), body));
             until_cut(&open, passing).await??
         };
         Ok(guard(response, open))
+    }
+
+    /// Passes a request on that goes nowhere before all of it is here.
+    async fn pass_whole(
+        &self,
+        asked: &Asked,
+        open: &OpenResponse,
+        snapshot: &Arc<Snapshot>,
+        entered: Entered,
+        passage: Passage<'_>,
+        body: Body,
+    ) -> Result<Response, Refused> {
+        let reading = pin!(self.bodies.read(passage.declared_length(), body));
+        let (body, _room) = until_cut(open, reading).await??;
+        let Entered { grant, .. } = self.enter_again(snapshot, asked, entered)?;
+        let passing = pin!(self.upstreams.pass_whole(passage, grant.as_ref(), body));
+        until_cut(open, passing).await?
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>, Refused> {
@@ -264,21 +311,6 @@ impl Gateway {
         );
         let response = service.handle(Request::from_parts(parts, Full::new(body))).await;
         smooth(response.map(Body::new), is_json)
-    }
-}
-
-async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let routing = gateway.means.replica.last_snapshot();
-    let app = match address::app(&routing, request.uri(), request.headers()) {
-        Ok(app) => app,
-        Err(refused) => return refused.response("keyward"),
-    };
-    match gateway.admit(app, request).await {
-        Ok(response) => response,
-        Err(refused) => {
-            debug!(app.name = %app.name, ?refused, "Refused a request to {}", app.name);
-            refused.response(&app.name)
-        }
     }
 }
 

@@ -19,6 +19,6 @@ mod refusal;
 mod tools;
 mod upstream;
 
-pub use door::Gateway;
+pub use door::{Gateway, Service};
 pub use hangup::Hangup;
 pub use upstream::{Launcher, Report, Upstreams};

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use keys::Refusal;
 use serde_json::{Value, json};
 use store::Cut;
+use tracing::{debug, warn};
 
 /// The JSON-RPC code of a refusal. -32001 means a time-out to some clients, and -32020 to -32099 are
 /// the protocol's.
@@ -75,6 +76,15 @@ impl Refused {
     /// The MCP server behind the URL is at fault; says how.
     pub(crate) const fn bad_gateway(message: String) -> Self {
         Self::Upstream { status: StatusCode::BAD_GATEWAY, message }
+    }
+
+    /// Tells the operator, who can help where an upstream is at fault.
+    pub(crate) fn log(&self, app: &str) {
+        if let Self::Upstream { message, .. } = self {
+            warn!(app.name = app, "No answer for a client of {app}: {message}");
+        } else {
+            debug!(app.name = app, refused = ?self, "Refused a request to {app}");
+        }
     }
 
     /// The answer; `realm` is the app's name.

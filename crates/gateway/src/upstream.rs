@@ -15,7 +15,7 @@ use ::http::{HeaderName, HeaderValue, Method, Request, Response};
 use app::{Transport, Upstream};
 use axum::body::Body;
 use bytes::Bytes;
-use keys::{AppId, Grant, MasterKeys, SessionOwner, SessionSeals, SysRng};
+use keys::{AppId, Grant, MasterKeys, Presented, SessionOwner, SessionSeals, SysRng};
 use store::{Claim, Replica};
 
 use self::filter::reduce;
@@ -53,10 +53,10 @@ pub(crate) struct Route {
 
 /// A request on its way, without its body.
 #[derive(Debug)]
-pub(crate) struct Passage {
+pub(crate) struct Passage<'a> {
     route: Route,
-    owner: SessionOwner,
-    grant: Option<Grant>,
+    /// None for a caller whom the app lets in without a key.
+    key: Option<&'a Presented>,
     /// The session id as the client presented it, and as its upstream knows it.
     session: Option<(HeaderValue, String)>,
     parts: Parts,
@@ -79,13 +79,12 @@ impl Upstreams {
     }
 
     /// Makes an admitted request ready to go: no credential of its caller, and its session opened.
-    pub(crate) fn prepare(
+    pub(crate) fn prepare<'a>(
         &self,
         route: Route,
-        owner: SessionOwner,
-        grant: Option<Grant>,
+        key: Option<&'a Presented>,
         mut parts: Parts,
-    ) -> Result<Passage, Refused> {
+    ) -> Result<Passage<'a>, Refused> {
         if ![Method::POST, Method::GET, Method::DELETE].contains(&parts.method) {
             return Err(Refused::Method(METHODS));
         }
@@ -95,7 +94,7 @@ impl Upstreams {
             (Some(sealed), None) => {
                 let id = self
                     .seals
-                    .open(sealed.as_bytes(), &route.app, &route.server, &owner)
+                    .open(sealed.as_bytes(), &route.app, &route.server, &owner(key))
                     .ok_or(Refused::UnknownSession)?;
                 Some((sealed, id))
             }
@@ -105,17 +104,18 @@ impl Upstreams {
             let id = HeaderValue::from_str(id).map_err(|_| Refused::UnknownSession)?;
             parts.headers.insert(SESSION, id);
         }
-        Ok(Passage { route, owner, grant, session, parts })
+        Ok(Passage { route, key, session, parts })
     }
 
     /// Passes a request on whose body nobody needs to see.
     pub(crate) async fn pass(
         &self,
-        passage: Passage,
+        passage: Passage<'_>,
+        grant: Option<&Grant>,
         body: Body,
     ) -> Result<Response<Body>, Refused> {
-        let Passage { route, owner, grant, session, mut parts } = passage;
-        let filter = Filter::of(&route.server, grant.as_ref(), &route.upstream);
+        let Passage { route, key, session, mut parts } = passage;
+        let filter = Filter::of(&route.server, grant, &route.upstream);
         let keep = filter.map(|filter| filter.keep());
         if keep.is_some() {
             accept_plain(&mut parts);
@@ -127,7 +127,7 @@ impl Upstreams {
                 self.stdio.answer(&route, Request::from_parts(parts, Bytes::new())).await?
             }
         };
-        let response = self.seal(&route, &owner, session.as_ref(), response)?;
+        let response = self.seal(&route, key, session.as_ref(), response)?;
         Ok(match keep {
             // A stream may replay what another request asked for.
             Some(keep) if is_get => reduce(response, keep),
@@ -138,11 +138,12 @@ impl Upstreams {
     /// Judges a request by its whole body, and passes on what was judged.
     pub(crate) async fn pass_whole(
         &self,
-        passage: Passage,
+        passage: Passage<'_>,
+        grant: Option<&Grant>,
         body: Bytes,
     ) -> Result<Response<Body>, Refused> {
-        let Passage { route, owner, grant, session, mut parts } = passage;
-        let filter = Filter::of(&route.server, grant.as_ref(), &route.upstream);
+        let Passage { route, key, session, mut parts } = passage;
+        let filter = Filter::of(&route.server, grant, &route.upstream);
         let (body, keep) = match filter.map(|filter| (filter.judge(&parts.headers, &body), filter))
         {
             None => (body, None),
@@ -159,7 +160,7 @@ impl Upstreams {
                 self.stdio.answer(&route, Request::from_parts(parts, body)).await?
             }
         };
-        let response = self.seal(&route, &owner, session.as_ref(), response)?;
+        let response = self.seal(&route, key, session.as_ref(), response)?;
         Ok(match keep {
             Some(keep) => reduce(response, keep),
             None => response,
@@ -185,7 +186,7 @@ impl Upstreams {
     fn seal(
         &self,
         route: &Route,
-        owner: &SessionOwner,
+        key: Option<&Presented>,
         session: Option<&(HeaderValue, String)>,
         mut response: Response<Body>,
     ) -> Result<Response<Body>, Refused> {
@@ -195,7 +196,7 @@ impl Upstreams {
             Some((sealed, known)) if known.as_bytes() == id.as_bytes() => sealed.clone(),
             _ => self
                 .seals
-                .seal(&mut SysRng, id.as_bytes(), &route.app, &route.server, owner)
+                .seal(&mut SysRng, id.as_bytes(), &route.app, &route.server, &owner(key))
                 .ok()
                 .and_then(|sealed| HeaderValue::try_from(sealed).ok())
                 .ok_or_else(|| {
@@ -211,19 +212,24 @@ impl Upstreams {
     }
 }
 
-impl Passage {
+impl Passage<'_> {
     /// What it says of the length of its body.
     pub(crate) fn declared_length(&self) -> Option<u64> {
         declared_length(&self.parts.headers)
     }
 
     /// Whether it can only go on once its whole body is there.
-    pub(crate) fn needs_whole_body(&self) -> bool {
+    pub(crate) fn needs_whole_body(&self, grant: Option<&Grant>) -> bool {
         let Route { server, upstream, .. } = &self.route;
         self.parts.method == Method::POST
             && (matches!(upstream.transport(), Transport::Stdio(_))
-                || Filter::of(server, self.grant.as_ref(), upstream).is_some())
+                || Filter::of(server, grant, upstream).is_some())
     }
+}
+
+/// Whose a session is; asked only where there is one, since it costs a hash.
+fn owner(key: Option<&Presented>) -> SessionOwner {
+    key.map_or(SessionOwner::ANYONE, SessionOwner::api_key)
 }
 
 /// What is to be read on its way back must not be compressed.

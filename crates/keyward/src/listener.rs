@@ -10,19 +10,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use gateway::{Hangup, limits as bounds};
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_service::Service;
 use tracing::{debug, warn};
 
 use self::in_flight::InFlight;
@@ -56,16 +57,29 @@ pub(crate) async fn bind(address: SocketAddr, what: &str) -> Result<(TcpListener
     })
 }
 
-/// Answers a listener's requests with `router` until the shutdown; connections run on `tasks`.
+/// What answers requests, and is always ready to.
+pub(crate) trait Answer:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answer for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Answers a listener's requests with `service` until the shutdown; connections run on `tasks`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Answer,
     most_connections: usize,
     shutdown: Shutdown,
     tasks: TaskTracker,
 ) {
     let server = Arc::new(server());
-    let service = TowerToHyperService::new(router);
     let places = Arc::new(Semaphore::new(most_connections));
     let mut pause = limits::ACCEPT_PAUSE;
     loop {
@@ -115,16 +129,18 @@ async fn rest(error: &io::Error, pause: &mut Duration) {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &auto::Builder<TokioExecutor>,
     stream: S,
-    router: TowerToHyperService<Router>,
+    service: impl Answer,
     shutdown: Shutdown,
 ) {
-    let (hangup, in_flight) = (Hangup::default(), InFlight::new());
+    // What ends all connections ends this one.
+    let (hangup, in_flight) = (Hangup(shutdown.hard.child_token()), InFlight::new());
     let service = {
         let (hangup, in_flight) = (hangup.clone(), in_flight.clone());
-        service_fn(move |mut request: Request<Incoming>| {
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(hangup.clone());
             let begun = in_flight.begin();
-            let answer = survive(router.call(request));
+            let answer = survive(service.clone().call(request));
             async move { Ok::<_, Infallible>(answer.await.map(|body| begun.until_end_of(body))) }
         })
     };
@@ -135,7 +151,6 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         tokio::select! {
             // What ends the connection at once comes before what would still write to it.
             biased;
-            () = shutdown.hard.cancelled() => return,
             () = hangup.0.cancelled() => return,
             ended = &mut connection => {
                 if let Err(error) = ended {
@@ -182,10 +197,10 @@ fn server() -> auto::Builder<TokioExecutor> {
 mod tests {
     use std::future::pending;
 
-    use axum::body::{Body, Bytes};
+    use axum::body::Bytes;
     use axum::http::StatusCode;
     use axum::routing::get;
-    use axum::{Extension, body};
+    use axum::{Extension, Router, body};
     use hyper::client::conn::http2;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::runtime::Builder;
@@ -207,9 +222,8 @@ mod tests {
     /// A connection with the router at its other end.
     fn connect(router: Router, tasks: &TaskTracker) -> DuplexStream {
         let (client, stream) = duplex(64 * 1024);
-        let service = TowerToHyperService::new(router);
         tasks.spawn(async move {
-            converse(&server(), stream, service, Shutdown::default()).await;
+            converse(&server(), stream, router, Shutdown::default()).await;
         });
         client
     }

@@ -23,7 +23,7 @@ use crate::arguments::ServeArguments;
 use crate::config::{Config, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result};
-use crate::listener::{self, Shutdown};
+use crate::listener::{self, Answer, Shutdown};
 use crate::place::Place;
 use crate::ready::Ready;
 use crate::running::{self, Endpoint};
@@ -80,7 +80,7 @@ pub(crate) async fn run(
         config.shutdown_grace,
     );
     let gateway = Gateway::new(replica, Arc::clone(&clock), upstreams, running.work.clone());
-    running.listen(data_plane, gateway.router(), mcp_connections);
+    running.listen(data_plane, gateway.service(), mcp_connections);
     let manage_url = url_at(manage_listen)?;
     running.serve_management(management, config.management, operators, Arc::clone(&clock));
     running.start_chores(clock);
@@ -305,9 +305,9 @@ impl Running {
         self.listen(listener, manage::router(manage), limits::MANAGE_CONNECTIONS);
     }
 
-    fn listen(&self, listener: TcpListener, router: axum::Router, most: usize) {
+    fn listen(&self, listener: TcpListener, service: impl Answer, most: usize) {
         let connections = self.connections.clone();
-        let serving = listener::serve(listener, router, most, self.shutdown.clone(), connections);
+        let serving = listener::serve(listener, service, most, self.shutdown.clone(), connections);
         self.connections.spawn(serving);
     }
 

@@ -9,11 +9,7 @@ use std::task::{Context, Poll, ready};
 use app::HttpUpstream;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, LOCATION, ORIGIN,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE, VIA, WWW_AUTHENTICATE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
@@ -29,42 +25,48 @@ use crate::limits;
 use crate::refusal::Refused;
 
 /// What concerns one connection and not what is sent over it (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// What a caller says that an upstream must not hear: proofs of who calls, which are ours, and words
 /// that only a proxy may add.
-const CALLERS_OWN: [HeaderName; 12] = [
-    HOST,
-    ORIGIN,
-    REFERER,
-    COOKIE,
-    EXPECT,
-    VIA,
-    FORWARDED,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
+fn is_callers_own(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "origin"
+            | "referer"
+            | "cookie"
+            | "expect"
+            | "via"
+            | "forwarded"
+            | "proxy-authorization"
+            | "x-real-ip"
+    ) || name.starts_with("x-forwarded-")
+}
 
 /// What an upstream says to its caller, which is Keyward, and what would bind the client to it.
-const UPSTREAMS_OWN: [HeaderName; 6] = [
-    WWW_AUTHENTICATE,
-    PROXY_AUTHENTICATE,
-    SET_COOKIE,
-    HeaderName::from_static("alt-svc"),
-    HeaderName::from_static("strict-transport-security"),
-    HeaderName::from_static("clear-site-data"),
-];
+fn is_upstreams_own(name: &str) -> bool {
+    matches!(
+        name,
+        "www-authenticate"
+            | "proxy-authenticate"
+            | "set-cookie"
+            | "alt-svc"
+            | "strict-transport-security"
+            | "clear-site-data"
+    )
+}
 
 /// Connections to all upstreams over HTTP.
 #[derive(Debug)]
@@ -156,7 +158,7 @@ fn tls_connector() -> HttpsConnector<HttpConnector> {
 }
 
 fn request(upstream: &HttpUpstream, mut parts: Parts, body: Body) -> Request<Body> {
-    strip(&mut parts.headers, &CALLERS_OWN);
+    strip(&mut parts.headers, is_callers_own);
     for (name, value) in upstream.headers() {
         parts.headers.insert(name, value.clone());
     }
@@ -172,7 +174,6 @@ fn receive(
     mut response: Response<Body>,
 ) -> Result<Response<Body>, Refused> {
     let status = response.status();
-    let from = place(upstream);
     // Passed on, a 401 would have clients sign in with us, and a redirect would lead them past us.
     if matches!(
         status,
@@ -181,39 +182,50 @@ fn receive(
             | StatusCode::PROXY_AUTHENTICATION_REQUIRED
     ) {
         return Err(Refused::bad_gateway(format!(
-            "the MCP server behind this URL does not let Keyward in: {from} answered {status}. Whoever \
-             runs this server corrects its credentials (`headers` in mcp.json)"
+            "the MCP server behind this URL does not let Keyward in: {} answered {status}. Whoever \
+             runs this server corrects its credentials (`headers` in mcp.json)",
+            place(upstream)
         )));
     }
     if status.is_redirection() && response.headers().contains_key(LOCATION) {
         return Err(Refused::bad_gateway(format!(
-            "the MCP server behind this URL has moved: {from} answered {status}, and redirects are not \
-             followed. Whoever runs this server corrects its `url` in mcp.json"
+            "the MCP server behind this URL has moved: {} answered {status}, and redirects are not \
+             followed. Whoever runs this server corrects its `url` in mcp.json",
+            place(upstream)
         )));
     }
-    strip(response.headers_mut(), &UPSTREAMS_OWN);
+    strip(response.headers_mut(), is_upstreams_own);
     *response.version_mut() = Version::HTTP_11;
     response.extensions_mut().clear();
     Ok(response)
 }
 
-/// Takes out what concerns one connection, and `more`.
-fn strip(headers: &mut HeaderMap, more: &[HeaderName]) {
-    // Named by the other side itself, as belonging to the connection.
+/// Takes out what concerns one connection, and what `is_unwanted` besides.
+fn strip(headers: &mut HeaderMap, is_unwanted: fn(&str) -> bool) {
+    if headers.contains_key(CONNECTION) {
+        strip_named(headers);
+    }
+    while let Some(name) = headers
+        .keys()
+        .find(|name| is_hop_by_hop(name.as_str()) || is_unwanted(name.as_str()))
+        .cloned()
+    {
+        headers.remove(name);
+    }
+}
+
+/// Takes out what the other side itself names as belonging to the connection.
+fn strip_named(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        // A message without its length or its type would be another message.
+        // A message without its length would be another message.
         .filter(|name| *name != CONTENT_LENGTH)
         .collect();
     for name in named {
-        headers.remove(name);
-    }
-    let is_unwanted = |name: &HeaderName| HOP_BY_HOP.contains(name) || more.contains(name);
-    while let Some(name) = headers.keys().find(|name| is_unwanted(name)).cloned() {
         headers.remove(name);
     }
 }

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::{App, Files};
-use axum::Router;
 use axum::body::Body;
 use gateway::{Gateway, Launcher, Upstreams};
 use http::{Request, StatusCode};
@@ -28,7 +27,7 @@ pub(crate) const DESK: &str = "/api/mcpservers/desk/mcp";
 pub(crate) struct Fixture {
     pub(crate) store: Arc<Store>,
     pub(crate) replica: Arc<Replica>,
-    pub(crate) router: Router,
+    pub(crate) router: gateway::Service,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) clock: ManualClock,
     pub(crate) app: AppId,
@@ -91,7 +90,7 @@ impl Fixture {
         let upstreams = Arc::new(Upstreams::new(&masters, launcher, Arc::clone(&replica)));
         let tasks = TaskTracker::new();
         let gateway = Gateway::new(Arc::clone(&replica), shared, Arc::clone(&upstreams), tasks);
-        let router = gateway.router();
+        let router = gateway.service();
         Self { store, replica, router, upstreams, clock, app, _dir: dir }
     }
 

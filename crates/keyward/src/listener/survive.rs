@@ -1,8 +1,8 @@
-use std::any::Any;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::Poll;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,29 +12,21 @@ use axum::response::{IntoResponse as _, Response};
 pub(super) async fn survive(
     answer: impl Future<Output = Result<Response, Infallible>>,
 ) -> Response {
-    let answered = Caught(Box::pin(answer)).await;
-    answered.map_or_else(|_panic| failed(), |Ok(response)| response)
+    let mut answer = pin!(answer);
+    let caught = poll_fn(|cx| {
+        // It is dropped after a panic, so nobody sees what it left half done.
+        match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    });
+    caught.await.map_or_else(|_panic| failed(), |Ok(response)| response)
 }
 
 fn failed() -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];
     let body = r#"{"error":{"code":"InternalServerError","message":"The request failed here. The log has the reason."}}"#;
     (StatusCode::INTERNAL_SERVER_ERROR, headers, body).into_response()
-}
-
-/// A future whose panics are caught. It is dropped after one, so nobody sees what it left half done.
-struct Caught<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for Caught<F> {
-    type Output = Result<F::Output, Box<dyn Any + Send>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
 }
 
 #[cfg(test)]
