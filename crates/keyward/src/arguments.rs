@@ -271,6 +271,9 @@ pub(crate) struct CallArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
     /// Lists the MCP servers with their URLs and tools
+    ///
+    /// Servers of mcp.json are asked for their tools, and listed with what is known of them after
+    /// 1.5 s: one that is down keeps nobody from the list.
     List {
         #[command(flatten)]
         call: CallArguments,

@@ -128,7 +128,7 @@ fn note(subject: &Subject, answer: &Result<Vec<ListedTool>, String>) {
             debug!(server.name = %server, "{server} has {} tools", tools.len());
         }
         Err(why) => {
-            info!(server.name = %server, "The tools of {server} could not be listed: it {why}");
+            info!(server.name = %server, "The tools of {server} could not be listed: {why}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
@@ -217,6 +218,50 @@ fn a_request_of_200_mib_passes_in_constant_memory() {
     }
     let grown = peak_kib(server.id()) - before;
     assert!(grown < 16 * 1024, "it took {grown} KiB");
+}
+
+#[test]
+fn upstreams_are_listed_with_their_tools_and_without_waiting_for_those_that_are_down() {
+    let address = serve_with(None, |_| {
+        let tools = json!([{ "name": "find", "description": "Finds", "inputSchema": {} }]);
+        let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": { "tools": tools } });
+        let body = Full::from(answer.to_string());
+        Response::builder().header("content-type", "application/json").body(body).unwrap()
+    });
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sandbox = Sandbox::new();
+    let entry = |address: SocketAddr| json!({ "url": format!("http://{address}/mcp?key=hush") });
+    let servers = json!({ "far": entry(address), "down": entry(nobody), "silent": entry(silent) });
+    sandbox.write("tools/mcp.json", &json!({ "servers": servers }).to_string());
+    let server = sandbox.serve();
+    let manage_url = format!("http://{}", server.manage_listen());
+    let list = |more: &[&str]| {
+        sandbox.run(&[&["server", "list", "--manage-url", &manage_url], more].concat()).ok()
+    };
+
+    // A machine with much to do may take more than one list to get the first answers.
+    let until = Instant::now() + DEADLINE;
+    let mut text = list(&[]);
+    while Instant::now() < until && text.matches("tools just now").count() > 1 {
+        text = list(&[]);
+    }
+    assert!(!text.contains("hush"), "{text}");
+    let blocks: Vec<&str> = text.split("\n\n").collect();
+    let block = |name: &str| *blocks.iter().find(|block| block.starts_with(name)).unwrap();
+    assert!(block("far").ends_with("\n  upstream over HTTP\n  tools: find"), "{text}");
+    let down = block("down");
+    assert!(down.contains("\n  upstream over HTTP, unreachable since 2"), "{text}");
+    assert!(down.contains(&format!("http://{nobody}: the connection was refused")), "{text}");
+    assert!(block("silent").contains("asked for its tools just now"), "{text}");
+
+    let json: Value = serde_json::from_str(&list(&["--json"])).unwrap();
+    let far = json["value"].as_array().unwrap().iter().find(|one| one["name"] == "far").unwrap();
+    assert_eq!(far["tools"], json!([{ "name": "find", "description": "Finds" }]));
+    assert_eq!(far["upstream"]["state"], "known");
+    assert_eq!(server.stop(), 0);
+    drop(listener);
 }
 
 #[test]
