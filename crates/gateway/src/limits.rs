@@ -109,3 +109,113 @@ pub const LISTED_NAME_BYTES: usize = 255;
 
 /// How much of a tool's description is kept, in characters.
 pub const LISTED_DESCRIPTION_CHARS: usize = 1024;
+
+/// The longest line that is taken from a child process, in bytes: an image or a document in base64 has
+/// some MiB, and the whole line is held in memory.
+pub const LINE_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a line of a child takes without being counted, in KiB. Nearly all are shorter, and there is
+/// one at most for each child.
+pub const SHORT_LINE_KIB: usize = 64;
+
+/// What all long lines of children may hold of memory at once, in KiB: eight of the longest.
+pub const LINES_KIB: usize = 256 * 1024;
+
+/// How long a long line waits for memory that others hold. Those leave as fast as clients read.
+pub const LINE_ROOM_TIME: Duration = Duration::from_secs(10);
+
+/// How much of a child's output is read at once, in bytes: a quarter of a pipe.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// What waits for a child that does not read, in bytes: two of the largest requests. A child that
+/// computes on its only thread reads nothing meanwhile.
+pub const CHILD_QUEUE_BYTES: u32 = 8 * 1024 * 1024;
+
+/// What waits for a client that does not read its stream, in bytes, before its socket's own buffers.
+pub const STREAM_QUEUE_BYTES: u32 = 1024 * 1024;
+
+/// How long a child of its own is held up by a client that does not read; then what it says is lost.
+pub const SLOW_CLIENT_TIME: Duration = Duration::from_secs(10);
+
+/// What a child says to a client that has no stream open, in bytes: kept for the next one.
+pub const BACKLOG_BYTES: u32 = 256 * 1024;
+
+/// How often a silent stream says that it is still there: half of what impatient proxies wait.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long an answer waits for its first message before it becomes a stream, so that neither clients
+/// nor proxies take it for dead.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long a child may take from its start to its first message. A package runner may have to
+/// download what it runs; clients wait a minute for `initialize`.
+pub const START_TIME: Duration = Duration::from_secs(60);
+
+/// How long a child that has just started may leave the question unanswered whether it speaks
+/// 2026-07-28. Some servers of older versions say nothing before `initialize`, and the client falls
+/// back to that all the sooner.
+pub const DISCOVER_TIME: Duration = Duration::from_secs(15);
+
+/// How long it is remembered that a server does not speak 2026-07-28. Finding out costs a process.
+pub const OLDER_REMEMBERED: Duration = Duration::from_mins(5);
+
+/// How long the processes of a child may take to end once its input has: a second more than its
+/// supervisor takes at most.
+pub const END_TIME: Duration = Duration::from_secs(5);
+
+/// How long is waited for what a child has written before its end.
+pub const LAST_LINES_TIME: Duration = Duration::from_secs(1);
+
+/// How often children are looked at for one that nobody needs.
+pub const IDLE_LOOK: Duration = Duration::from_secs(5);
+
+/// How long a session lives without a request or a stream. People leave an editor open over lunch;
+/// a client whose session has ended begins another.
+pub const SESSION_IDLE: Duration = Duration::from_mins(30);
+
+/// How long a child that is shared lives without a request. Starting another costs a second or two.
+pub const SHARED_IDLE: Duration = Duration::from_mins(10);
+
+/// The most children at once. A server on Node takes some 80 MB, and each takes four descriptors.
+pub const CHILD_COUNT: usize = 256;
+
+/// The most sessions of one server at once, so that one server leaves room for the others.
+pub const SERVER_SESSION_COUNT: usize = 128;
+
+/// The most sessions of one API key at one server, so that one client leaves room for the others.
+pub const KEY_SESSION_COUNT: usize = 64;
+
+/// The most requests under way in one session: a model calls some ten tools at once.
+pub const SESSION_CALL_COUNT: usize = 64;
+
+/// The most requests under way at a child that is shared.
+pub const SHARED_CALL_COUNT: usize = 1024;
+
+/// How long a child that has failed is not started again, at first; it doubles with every failure.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// See [`BACKOFF_FIRST`].
+pub const BACKOFF_MOST: Duration = Duration::from_secs(60);
+
+/// How many failed starts of sessions cost no wait: what one client says at its start may be what its
+/// server does not survive.
+pub const BACKOFF_FREE: u32 = 3;
+
+/// How long a child must have run for its failures before to be forgotten.
+pub const BACKOFF_FORGETS: Duration = Duration::from_secs(60);
+
+/// The most lines of a child that are logged in [`LOG_PERIOD`].
+pub const LOG_LINES: u32 = 50;
+/// See [`LOG_LINES`].
+pub const LOG_PERIOD: Duration = Duration::from_secs(1);
+
+/// The most bytes of a child's line that are logged.
+pub const LOG_LINE_BYTES: u64 = 2 * 1024;
+
+/// How long a call waits for the schemas of a child's tools, which say which headers it must have.
+pub const SCHEMAS_TIME: Duration = Duration::from_secs(5);
+
+/// How long the schemas are taken for true, if nothing says that they have changed.
+pub const SCHEMAS_FRESH: Duration = Duration::from_mins(1);
+
+/// The most pages of tools that are read for their schemas.
+pub const SCHEMAS_PAGES: usize = 32;

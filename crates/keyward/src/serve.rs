@@ -72,7 +72,8 @@ pub(crate) async fn run(
         .await
         .map_err(unreadable_store)?;
 
-    let upstreams = Arc::new(Upstreams::new(&masters, launcher()?, Arc::clone(&replica)));
+    let upstreams =
+        Arc::new(Upstreams::new(&masters, launcher(environment)?, Arc::clone(&replica)));
     let running = Running::new(
         Arc::clone(&replica),
         Arc::clone(&store),
@@ -217,9 +218,16 @@ fn url_at(address: SocketAddr) -> Result<Url> {
 }
 
 /// Child processes are supervised by this program itself, so that none outlives it.
-fn launcher() -> Result<Launcher> {
-    let program = std::env::current_exe().map_err(Error::io("find this program's own file"))?;
-    Ok(Launcher { program, arguments: vec!["supervise".into(), "--".into()] })
+fn launcher(environment: &Environment) -> Result<Launcher> {
+    // This is the program that runs, also where its file has been replaced meanwhile.
+    let own = PathBuf::from("/proc/self/exe");
+    let program = if own.exists() {
+        own
+    } else {
+        std::env::current_exe().map_err(Error::io("find this program's own file"))?
+    };
+    let arguments = vec!["supervise".into(), "--".into()];
+    Ok(Launcher { program, arguments, environment: environment.of_children() })
 }
 
 /// The signals that end the process, and the one that has the folder read again.

@@ -86,7 +86,11 @@ impl Fixture {
         let replica =
             Replica::start(Arc::clone(&store), Arc::clone(&shared), vec![served]).await.unwrap();
         tokio::spawn(Arc::clone(&replica).tend(std::future::pending()));
-        let launcher = Launcher { program: "/bin/false".into(), arguments: Vec::new() };
+        let launcher = Launcher {
+            program: "/bin/false".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        };
         let upstreams = Arc::new(Upstreams::new(&masters, launcher, Arc::clone(&replica)));
         let tasks = TaskTracker::new();
         let gateway = Gateway::new(Arc::clone(&replica), shared, Arc::clone(&upstreams), tasks);

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 /// What comes before the name of an app setting, as on Azure.
 const APP_SETTING: &str = "APPSETTING_";
 
+/// What an MCP server's process is given of the environment: enough to find its programs and folders,
+/// and none of the secrets that the environment of a service holds.
+const OF_CHILDREN: [&str; 4] = ["PATH", "HOME", "TMPDIR", "LANG"];
+
 /// How the names of Keyward's own variables begin.
 const OWN: &str = "KEYWARD_";
 
@@ -81,6 +85,12 @@ impl Environment {
             }
         }
         inputs
+    }
+
+    /// Gives what every MCP server's process has in its environment.
+    pub(crate) fn of_children(&self) -> Vec<(OsString, OsString)> {
+        let value = |name: &str| Some((name.into(), self.os(name)?.to_owned()));
+        OF_CHILDREN.into_iter().filter_map(value).collect()
     }
 
     fn os(&self, name: &str) -> Option<&OsString> {

@@ -3,6 +3,7 @@
 // What helps tests may unwrap as tests do: clippy goes by this attribute.
 #![cfg(test)]
 
+mod children;
 mod configuration;
 mod crash;
 mod data_folder;

@@ -1,0 +1,355 @@
+//! One session of the older protocol versions: a client and a child of its own, with a pump between.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use keys::{ApiKeyId, Claims};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::answers::{self, INTERNAL, INVALID_REQUEST, Note, Waiting};
+use super::lines::Line;
+use super::message::{Id, Kind, Message, Outcome, Params, one_line};
+use super::noise::Noise;
+use super::process::{Ending, Feed, Listener, say};
+use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
+use crate::limits;
+use crate::upstream::Route;
+
+/// A session, as long as its child lives.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) route: Route,
+    /// Cancelled to end it.
+    pub(super) stop: CancellationToken,
+    feed: Feed,
+    heard: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    calls: BTreeMap<Id, Call>,
+    call_count: u64,
+    /// What belongs to no request, for the stream that a client may open for it.
+    common: Sender<Note>,
+    /// The other end of it while no client has the stream open.
+    parked: Option<Receiver<Note>>,
+    used_at: Instant,
+    is_over: bool,
+    noise: Noise,
+}
+
+/// A request that the child has not answered yet.
+#[derive(Debug)]
+struct Call {
+    number: u64,
+    raw_id: Box<RawValue>,
+    messages: Sender<Note>,
+    progress: Option<Id>,
+}
+
+/// A session whose client does not know of it yet: it ends with the answer that names it.
+#[derive(Debug)]
+pub(super) struct Unclaimed(Option<Arc<Session>>);
+
+impl Unclaimed {
+    pub(super) const fn new(session: Arc<Session>) -> Self {
+        Self(Some(session))
+    }
+}
+
+impl Waiting for Unclaimed {
+    fn taken(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.stop.cancel();
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(id: String, route: Route, feed: Feed, stop: CancellationToken) -> Self {
+        let (common, parked) = queue(limits::BACKLOG_BYTES);
+        let state = State {
+            calls: BTreeMap::new(),
+            call_count: 0,
+            common,
+            parked: Some(parked),
+            used_at: Instant::now(),
+            is_over: false,
+            noise: Noise::new(limits::LOG_LINES, limits::LOG_PERIOD),
+        };
+        Self { id, route, stop, feed, heard: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// The API key that it was opened with.
+    pub(super) fn key(&self) -> Option<ApiKeyId> {
+        self.route.claim.key.as_ref().map(Claims::key_id)
+    }
+
+    /// Since when its client has wanted nothing; none while it wants something.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let wanted = state.calls.values().any(|call| !call.messages.is_closed());
+        let listens = state.parked.is_none() && !state.common.is_closed();
+        (!wanted && !listens).then_some(state.used_at)
+    }
+
+    /// Takes a client's POST.
+    pub(super) async fn post(
+        &self,
+        message: &Message<'_>,
+        body: &Bytes,
+        head_within: Duration,
+        waiting: impl Waiting,
+        status: impl Fn(i64) -> StatusCode,
+    ) -> Response<Body> {
+        let line = one_line(body);
+        let (id, raw_id, params) = match &message.kind {
+            Kind::Request { id, raw_id, params, .. } => (id, *raw_id, params),
+            Kind::Notification { method, params } => {
+                if method == "notifications/cancelled"
+                    && let Some(id) = params.request_id.and_then(Id::read)
+                {
+                    // It will not be answered; what still comes has nobody to go to.
+                    self.state().calls.remove(&id);
+                }
+                return self.tell(line);
+            }
+            Kind::Response { .. } => return self.tell(line),
+        };
+        let messages = match self.begin(id, raw_id, params) {
+            Ok(messages) => messages,
+            Err(refused) => return refused,
+        };
+        if let Err(why) = say(&self.feed, line) {
+            self.state().calls.remove(id);
+            return not_heard(Some(raw_id), why);
+        }
+        answers::respond(messages, waiting, head_within, status).await
+    }
+
+    /// Opens the stream of what belongs to no request.
+    pub(super) fn get(&self) -> Response<Body> {
+        let mut state = self.state();
+        state.used_at = Instant::now();
+        let messages = match state.parked.take() {
+            Some(parked) => parked,
+            None if state.common.is_closed() => {
+                let (common, messages) = queue(limits::BACKLOG_BYTES);
+                state.common = common;
+                messages
+            }
+            None => {
+                return answers::refuse(
+                    StatusCode::CONFLICT,
+                    None,
+                    INVALID_REQUEST,
+                    "this session has a stream open already: it can have one",
+                );
+            }
+        };
+        drop(state);
+        answers::events(messages, None, ())
+    }
+
+    /// Tells every request under way that there is no child to answer it any more.
+    pub(super) fn end(&self, ending: &Ending) {
+        let mut state = self.state();
+        state.is_over = true;
+        let calls = std::mem::take(&mut state.calls);
+        // The stream ends with the only one who could say anything on it.
+        (state.common, _) = queue(0);
+        state.parked = None;
+        drop(state);
+        for call in calls.into_values() {
+            call.messages.send_last(lost(&call.raw_id, ending));
+        }
+    }
+
+    fn begin(
+        &self,
+        id: &Id,
+        raw_id: &RawValue,
+        params: &Params<'_>,
+    ) -> Result<Receiver<Note>, Response<Body>> {
+        let mut state = self.state();
+        state.used_at = Instant::now();
+        if state.is_over {
+            return Err(unknown(Some(raw_id)));
+        }
+        if state.calls.len() >= limits::SESSION_CALL_COUNT {
+            // What nobody waits for any more makes room.
+            state.calls.retain(|_, call| !call.messages.is_closed());
+        }
+        if state.calls.contains_key(id) {
+            return Err(answers::refuse(
+                StatusCode::BAD_REQUEST,
+                Some(raw_id),
+                INVALID_REQUEST,
+                "a request with this id is under way in this session: each needs an id of its own",
+            ));
+        }
+        if state.calls.len() >= limits::SESSION_CALL_COUNT {
+            let text = "too many requests are under way in this session";
+            return Err(answers::busy(Some(raw_id), Duration::ZERO, text));
+        }
+        state.call_count += 1;
+        let (messages, received) = queue(limits::STREAM_QUEUE_BYTES);
+        let call = Call {
+            number: state.call_count,
+            raw_id: raw_id.to_owned(),
+            messages,
+            progress: params.meta().progress_token.and_then(Id::read),
+        };
+        state.calls.insert(id.clone(), call);
+        Ok(received)
+    }
+
+    fn tell(&self, line: Bytes) -> Response<Body> {
+        self.state().used_at = Instant::now();
+        match say(&self.feed, line) {
+            Ok(()) => answers::accepted(),
+            Err(why) => not_heard(None, why),
+        }
+    }
+
+    /// Who a message goes to that names no request: the only one that is under way, since it most
+    /// likely belongs to it; else the stream for all that belongs to none; else the newest request.
+    fn listener(&self) -> Option<Sender<Note>> {
+        let state = self.state();
+        let waiting = || state.calls.values().filter(|call| !call.messages.is_closed());
+        if state.calls.len() == 1
+            && let Some(only) = waiting().next()
+        {
+            return Some(only.messages.clone());
+        }
+        if state.parked.is_none() && !state.common.is_closed() {
+            return Some(state.common.clone());
+        }
+        waiting().max_by_key(|call| call.number).map(|call| call.messages.clone())
+    }
+
+    /// Keeps a message for the stream that a client may open.
+    fn keep(&self, line: &Line) {
+        let mut state = self.state();
+        if state.common.is_closed() && state.parked.is_none() {
+            let (common, parked) = queue(limits::BACKLOG_BYTES);
+            state.common = common;
+            state.parked = Some(parked);
+        }
+        let kept = state.common.try_send(Piece::new(line.text.clone(), Note::More));
+        drop(state);
+        if kept.is_err() {
+            self.ignore("for a client that has no stream open, and has missed many");
+        }
+    }
+
+    fn ignore(&self, what: &str) {
+        let admitted = self.state().noise.admits(Instant::now());
+        if let Some(missed) = admitted {
+            let name = &self.route.server;
+            debug!(server.name = name, missed, "Left out a message of {name}: {what}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Session {
+    async fn hear(&self, mut line: Line) {
+        let Some(message) = Message::read(&line.text) else {
+            return self.ignore("not exactly one JSON-RPC message");
+        };
+        self.heard.store(true, Ordering::Relaxed);
+        let listener = match &message.kind {
+            Kind::Response { id, outcome, .. } => {
+                let Some(call) = self.state().calls.remove(id) else {
+                    return self.ignore("it answers no request that is under way");
+                };
+                let note = match outcome {
+                    Outcome::Result(_) => Note::Result,
+                    Outcome::Error(code) => Note::Error(*code),
+                };
+                let mut piece = Piece::new(line.text.clone(), note);
+                piece.room = line.room.take();
+                return call.messages.send_last(piece);
+            }
+            Kind::Notification { method, params } if method == "notifications/progress" => {
+                let token = params.progress_token.and_then(Id::read);
+                let state = self.state();
+                let call =
+                    state.calls.values().find(|call| token.is_some() && call.progress == token);
+                call.map(|call| call.messages.clone())
+            }
+            Kind::Request { .. } | Kind::Notification { .. } => None,
+        };
+        let Some(listener) = listener.or_else(|| self.listener()) else {
+            return self.keep(&line);
+        };
+        let mut piece = Piece::new(line.text.clone(), Note::More);
+        piece.room = line.room.take();
+        match listener.send(piece, limits::SLOW_CLIENT_TIME).await {
+            Ok(()) => {}
+            Err(NotTaken::Gone) => self.keep(&line),
+            Err(NotTaken::Full) => self.ignore("its client does not read"),
+        }
+    }
+
+    fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unused_since().is_some_and(|since| since.elapsed() >= limits::SESSION_IDLE)
+    }
+}
+
+/// Says of a call that its child will not answer it.
+pub(super) fn lost(raw_id: &RawValue, ending: &Ending) -> Piece<Note> {
+    let text = format!("this MCP server's process {ending}");
+    let text = answers::error_text(Some(raw_id), INTERNAL, &text, &Value::Null);
+    let note = match ending {
+        Ending::NotStarted(_) => Note::Lost,
+        _ => Note::Error(INTERNAL),
+    };
+    Piece::new(text, note)
+}
+
+/// Says that a session is not known, as `UnknownSession` does, with the request's id.
+pub(super) fn unknown(id: Option<&RawValue>) -> Response<Body> {
+    answers::refuse(
+        StatusCode::NOT_FOUND,
+        id,
+        crate::refusal::CODE.into(),
+        "this session is not known: initialize a new one",
+    )
+}
+
+/// Says that a child takes no more.
+fn not_heard(id: Option<&RawValue>, why: NotTaken) -> Response<Body> {
+    match why {
+        NotTaken::Full => {
+            answers::busy(id, Duration::from_secs(1), "this MCP server does not read its requests")
+        }
+        // It has closed its input, and ends.
+        NotTaken::Gone => unknown(id),
+    }
+}

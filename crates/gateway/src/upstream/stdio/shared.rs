@@ -1,0 +1,426 @@
+//! The child that all clients of 2026-07-28 share: what names a request is ours on the way in, and
+//! each client's own on the way back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::StatusCode;
+use keys::{ApiKeyId, Claims};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::time::{Duration, Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::answers::{self, METHOD_NOT_FOUND, Note, Waiting};
+use super::headers::Annotations;
+use super::lines::Line;
+use super::message::{self, Id, Kind, Message, Outcome, Params, one_line};
+use super::noise::Noise;
+use super::process::{Ending, Feed, Listener, say};
+use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
+use super::session::lost;
+use crate::limits;
+use crate::upstream::Route;
+
+/// How many calls are remembered that were given up: their late answers are no noise.
+const GIVEN_UP: usize = 1024;
+
+/// A child that many clients use.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) route: Route,
+    pub(super) started_at: Instant,
+    /// Cancelled to end it.
+    pub(super) stop: CancellationToken,
+    feed: Feed,
+    heard: AtomicBool,
+    /// Whether it has said that it speaks a version without sessions.
+    proved: AtomicBool,
+    state: Mutex<State>,
+    annotations: tokio::sync::Mutex<Option<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    annotations: Arc<Annotations>,
+    at: Instant,
+    /// How often the tools had changed by then.
+    change_count: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    calls: BTreeMap<u64, Call>,
+    /// Calls whose client has gone, with whom it was.
+    given_up: BTreeMap<u64, Option<ApiKeyId>>,
+    call_count: u64,
+    tools_changed: u64,
+    used_at: Instant,
+    is_over: bool,
+    noise: Noise,
+}
+
+/// A request that the child has not answered yet.
+#[derive(Debug)]
+struct Call {
+    raw_id: Box<RawValue>,
+    progress: Option<Box<RawValue>>,
+    key: Option<ApiKeyId>,
+    messages: Sender<Note>,
+    is_subscription: bool,
+    wants_log: bool,
+}
+
+/// A call's client: the child is told when it goes.
+#[derive(Debug)]
+pub(super) struct Caller {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Waiting for Caller {}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.shared.give_up(self.number);
+    }
+}
+
+/// Why a request does not reach the child.
+#[derive(Debug)]
+pub(super) enum NotCalled {
+    /// Too many are under way.
+    TooMany,
+    /// The child takes nothing.
+    NotHeard(NotTaken),
+    /// The child has ended meanwhile.
+    Over,
+}
+
+impl Shared {
+    pub(super) fn new(route: Route, feed: Feed, stop: CancellationToken) -> Self {
+        let now = Instant::now();
+        let state = State {
+            calls: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+            call_count: 0,
+            tools_changed: 0,
+            used_at: now,
+            is_over: false,
+            noise: Noise::new(limits::LOG_LINES, limits::LOG_PERIOD),
+        };
+        Self {
+            route,
+            started_at: now,
+            stop,
+            feed,
+            heard: AtomicBool::new(false),
+            proved: AtomicBool::new(false),
+            state: Mutex::new(state),
+            annotations: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Says whether requests can still be made.
+    pub(super) fn is_open(&self) -> bool {
+        !self.stop.is_cancelled() && !self.state().is_over
+    }
+
+    /// Says whether it has shown that it speaks a version without sessions.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has shown so.
+    pub(super) fn prove(&self) {
+        self.proved.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether no request is under way.
+    pub(super) fn is_unused(&self) -> bool {
+        self.state().calls.is_empty()
+    }
+
+    /// Sends a request under a name of ours. The call is given up when the caller is dropped.
+    pub(super) fn call(
+        self: &Arc<Self>,
+        route: &Route,
+        message: &Message<'_>,
+    ) -> Result<(Receiver<Note>, Caller), NotCalled> {
+        let Kind::Request { raw_id, method, params, .. } = &message.kind else {
+            return Err(NotCalled::Over);
+        };
+        let meta = params.meta();
+        let (messages, received) = queue(limits::STREAM_QUEUE_BYTES);
+        let call = Call {
+            raw_id: (*raw_id).to_owned(),
+            progress: meta.progress_token.map(ToOwned::to_owned),
+            key: route.claim.key.as_ref().map(Claims::key_id),
+            messages,
+            is_subscription: method == "subscriptions/listen",
+            wants_log: meta.log_level.is_some(),
+        };
+        let number = self.begin(call)?;
+        let caller = Caller { shared: Arc::clone(self), number };
+        let ours = number.to_string();
+        let mut parts = vec![(*raw_id, ours.as_str())];
+        parts.extend(meta.progress_token.map(|token| (token, ours.as_str())));
+        let line = message.with(&parts).ok_or(NotCalled::Over)?;
+        say(&self.feed, one_line(&line)).map_err(|why| {
+            // It was never told of it, so it need not be told that it is over.
+            self.state().calls.remove(&number);
+            NotCalled::NotHeard(why)
+        })?;
+        Ok((received, caller))
+    }
+
+    /// Which arguments of its tools are repeated in headers; asked of it where that is not known. One
+    /// that does not answer in time has none.
+    pub(super) async fn annotations(self: &Arc<Self>, version: &str) -> Arc<Annotations> {
+        let mut known = self.annotations.lock().await;
+        let change_count = self.state().tools_changed;
+        if let Some(known) = &*known
+            && known.change_count == change_count
+            && known.at.elapsed() < limits::SCHEMAS_FRESH
+        {
+            return Arc::clone(&known.annotations);
+        }
+        let mut annotations = Annotations::default();
+        let asking = self.ask_tools(version, &mut annotations);
+        if timeout(limits::SCHEMAS_TIME, asking).await.is_err() {
+            self.ignore("the schemas of its tools came too late");
+        }
+        let annotations = Arc::new(annotations);
+        let at = Instant::now();
+        *known = Some(Known { annotations: Arc::clone(&annotations), at, change_count });
+        annotations
+    }
+
+    async fn ask_tools(self: &Arc<Self>, version: &str, annotations: &mut Annotations) {
+        let mut cursor = None;
+        for _ in 0..limits::SCHEMAS_PAGES {
+            let mut params = json!({ "_meta": {
+                "io.modelcontextprotocol/protocolVersion": version,
+                "io.modelcontextprotocol/clientInfo":
+                    { "name": "keyward", "version": env!("CARGO_PKG_VERSION") },
+                "io.modelcontextprotocol/clientCapabilities": {},
+            } });
+            if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
+                params.insert("cursor".to_owned(), cursor);
+            }
+            let request =
+                json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": params });
+            let text = request.to_string();
+            let Some(message) = Message::read(text.as_bytes()) else { return };
+            let Ok((mut answer, _caller)) = self.call(&self.route, &message) else { return };
+            // Progress was not asked for, so that the first message is the last.
+            let Some(piece) = answer.recv().await else { return };
+            let Some(Kind::Response { outcome: Outcome::Result(page), .. }) =
+                Message::read(&piece.text).map(|message| message.kind)
+            else {
+                return;
+            };
+            match annotations.add(page) {
+                Some(next) => cursor = Some(next.into()),
+                None => return,
+            }
+        }
+    }
+
+    /// Tells every call under way that there is no child to answer it any more.
+    pub(super) fn end(&self, ending: &Ending) {
+        let mut state = self.state();
+        state.is_over = true;
+        let calls = std::mem::take(&mut state.calls);
+        drop(state);
+        for call in calls.into_values() {
+            call.messages.send_last(lost(&call.raw_id, ending));
+        }
+    }
+
+    fn begin(&self, call: Call) -> Result<u64, NotCalled> {
+        let mut state = self.state();
+        if state.is_over {
+            return Err(NotCalled::Over);
+        }
+        if state.calls.len() >= limits::SHARED_CALL_COUNT {
+            return Err(NotCalled::TooMany);
+        }
+        state.used_at = Instant::now();
+        state.call_count += 1;
+        let number = state.call_count;
+        state.calls.insert(number, call);
+        Ok(number)
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut state = self.state();
+        let Some(call) = state.calls.remove(&number) else { return };
+        state.used_at = Instant::now();
+        state.given_up.insert(number, call.key);
+        if state.given_up.len() > GIVEN_UP {
+            state.given_up.pop_first();
+        }
+        drop(state);
+        let params = json!({ "requestId": number, "reason": "the client has gone" });
+        let text =
+            json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        // A child that takes nothing will not take this either.
+        let _ = say(&self.feed, text.to_string().into());
+    }
+
+    fn answer(&self, line: &mut Line, message: &Message<'_>, id: &Id, outcome: Outcome<'_>) {
+        let Kind::Response { raw_id, .. } = &message.kind else { return };
+        let mut state = self.state();
+        let call = id.number().and_then(|number| state.calls.remove(&number));
+        let Some(call) = call else {
+            let late = id.number().and_then(|number| state.given_up.remove(&number)).is_some();
+            drop(state);
+            if !late {
+                self.ignore("it answers no request that is under way");
+            }
+            return;
+        };
+        state.used_at = Instant::now();
+        drop(state);
+        let theirs = call.raw_id.get();
+        let mut parts = vec![(*raw_id, theirs)];
+        let note = match outcome {
+            Outcome::Error(code) => Note::Error(code),
+            Outcome::Result(result) => {
+                let tag = message::subscription_of(result).filter(|_| call.is_subscription);
+                parts.extend(tag.map(|tag| (tag, theirs)));
+                Note::Result
+            }
+        };
+        if let Some(text) = message.with(&parts) {
+            let mut piece = Piece::new(text, note);
+            piece.room = line.room.take();
+            call.messages.send_last(piece);
+        }
+    }
+
+    fn notify(&self, line: &mut Line, message: &Message<'_>, method: &str, params: &Params<'_>) {
+        let mut state = self.state();
+        if method == "notifications/tools/list_changed" {
+            state.tools_changed += 1;
+        }
+        let named = |raw: Option<&RawValue>| raw.and_then(Id::read).and_then(|id| id.number());
+        let subscription = params.meta().subscription_id;
+        let (number, part) = match (method, subscription, params.progress_token) {
+            ("notifications/cancelled", _, _) => {
+                // A subscription that the child ends has no other end.
+                let number = named(params.request_id).filter(|number| {
+                    state.calls.get(number).is_some_and(|call| call.is_subscription)
+                });
+                drop(number.and_then(|number| state.calls.remove(&number)));
+                return;
+            }
+            (_, Some(tag), _) => (named(Some(tag)), Some(tag)),
+            ("notifications/progress", None, Some(token)) => (named(Some(token)), Some(token)),
+            ("notifications/message", None, _) => (state.only_one_that_wants_log(), None),
+            _ => (None, None),
+        };
+        let call = number.and_then(|number| state.calls.get(&number));
+        let theirs = call.and_then(|call| match (subscription, part) {
+            (Some(_), _) => call.is_subscription.then_some(&call.raw_id),
+            (None, Some(_)) => call.progress.as_ref(),
+            (None, None) => Some(&call.raw_id),
+        });
+        let (Some(call), Some(theirs)) = (call, theirs) else {
+            drop(state);
+            return self.ignore("it belongs to no request that is under way");
+        };
+        let parts: Vec<_> = part.map(|part| (part, theirs.get())).into_iter().collect();
+        let Some(text) = message.with(&parts) else { return };
+        let mut piece = Piece::new(text, Note::More);
+        piece.room = line.room.take();
+        let taken = call.messages.try_send(piece);
+        drop(state);
+        if let (Err(NotTaken::Full), Some(number)) = (taken, number) {
+            // The others must not wait for it.
+            self.ignore("its client does not read, so its call is given up");
+            self.give_up(number);
+        }
+    }
+
+    fn ignore(&self, what: &str) {
+        let admitted = self.state().noise.admits(Instant::now());
+        if let Some(missed) = admitted {
+            let name = &self.route.server;
+            debug!(server.name = name, missed, "Left out a message of {name}: {what}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The only call under way, if log messages can be its alone: it has asked for them, and what was
+    /// given up before belongs to the same API key.
+    fn only_one_that_wants_log(&self) -> Option<u64> {
+        let mut calls = self.calls.iter().filter(|(_, call)| !call.is_subscription);
+        let (number, call) = calls.next()?;
+        let is_alone = calls.next().is_none()
+            && self.given_up.values().all(|key| key.is_some() && *key == call.key);
+        (is_alone && call.wants_log).then_some(*number)
+    }
+}
+
+impl Listener for Shared {
+    async fn hear(&self, mut line: Line) {
+        let text = line.text.clone();
+        let Some(message) = Message::read(&text) else {
+            return self.ignore("not exactly one JSON-RPC message");
+        };
+        self.heard.store(true, Ordering::Relaxed);
+        match &message.kind {
+            Kind::Response { id, outcome, .. } => self.answer(&mut line, &message, id, *outcome),
+            Kind::Notification { method, params } => {
+                self.notify(&mut line, &message, method, params);
+            }
+            Kind::Request { raw_id, method, .. } => {
+                // Nobody is there to ask: this protocol version knows no such requests.
+                let _ = say(&self.feed, refused(raw_id, method));
+            }
+        }
+    }
+
+    fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.calls.is_empty() && state.used_at.elapsed() >= limits::SHARED_IDLE
+    }
+}
+
+fn refused(raw_id: &RawValue, method: &str) -> Bytes {
+    if method == "ping" {
+        return format!(r#"{{"jsonrpc":"2.0","id":{raw_id},"result":{{}}}}"#).into();
+    }
+    let text = "a request of the server's has nobody to go to in this protocol version";
+    answers::error_text(Some(raw_id), METHOD_NOT_FOUND, text, &serde_json::Value::Null)
+}
+
+/// The status of an answer to a request without a session.
+pub(super) fn status(code: i64) -> StatusCode {
+    match code {
+        -32022..=-32020 => StatusCode::BAD_REQUEST,
+        METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
+    }
+}
+
+/// How long an answer to this method waits for its first message before it becomes a stream.
+pub(super) fn head_within(method: &str) -> Duration {
+    // It is a stream in any case.
+    if method == "subscriptions/listen" { limits::HEAD_TIME / 10 } else { limits::HEAD_TIME }
+}
