@@ -78,7 +78,8 @@ impl Upstreams {
         };
         let route = &route;
         let way = |request| async move { self.ask(route, request).await.map_err(why) }.boxed();
-        let answer = conversation::tools(&way).await;
+        let is_process = matches!(subject.upstream.transport(), Transport::Stdio(_));
+        let answer = conversation::tools(&way, is_process).await;
         drop(place);
         (subject, answer)
     }

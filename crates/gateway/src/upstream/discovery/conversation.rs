@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Way;
 use crate::limits;
+use crate::refusal::CODE;
 use crate::upstream::SESSION;
 
 /// The protocol version that has neither a handshake nor sessions.
@@ -37,13 +38,17 @@ const LIST: &str = "tools/list";
 /// JSON-RPC 2.0, 5.1: the server does not know the method.
 const METHOD_NOT_FOUND: i64 = -32601;
 
-/// Lists all tools of an upstream.
+/// Lists all tools of an upstream; `is_process` says that a child process is, for which Keyward
+/// answers by HTTP where it cannot.
 ///
 /// # Errors
 /// Why there is no list, as the rest of a sentence about the upstream. It repeats nothing that the
 /// upstream said but numbers: whoever gets credentials may repeat them.
-pub(super) async fn tools<'a>(way: &'a Way<'a>) -> Result<Vec<ListedTool>, String> {
-    let newer = match Conversation::newer(way).all_tools().await {
+pub(super) async fn tools<'a>(
+    way: &'a Way<'a>,
+    is_process: bool,
+) -> Result<Vec<ListedTool>, String> {
+    let newer = match Conversation::newer(way, is_process).all_tools().await {
         Ok(tools) => return Ok(tools),
         // Another protocol version would not help.
         Err(fault @ (Fault::NotAnswered(_) | Fault::TooMany | Fault::Slow)) => {
@@ -51,7 +56,7 @@ pub(super) async fn tools<'a>(way: &'a Way<'a>) -> Result<Vec<ListedTool>, Strin
         }
         Err(fault) => fault,
     };
-    let mut older = Conversation::older(way);
+    let mut older = Conversation::older(way, is_process);
     let listed = match older.initialize().await {
         Ok(has_tools) if has_tools => older.all_tools().await,
         Ok(_) => Ok(Vec::new()),
@@ -76,6 +81,8 @@ enum Fault {
     Status { method: &'static str, status: StatusCode },
     /// A JSON-RPC error.
     Refused { method: &'static str, code: i64 },
+    /// What Keyward itself answers in the place of a child process.
+    Ours(String),
     /// A successful answer that holds something else than was asked for.
     Strange { method: &'static str },
     /// No whole answer in time.
@@ -106,6 +113,7 @@ impl fmt::Display for Fault {
             Self::Refused { method, code } => {
                 write!(f, "answered {method} with the JSON-RPC error {code}")
             }
+            Self::Ours(message) => f.write_str(message),
             Self::Strange { method } => {
                 write!(f, "answered {method} with something that MCP does not know")
             }
@@ -139,6 +147,7 @@ struct Conversation<'a> {
     version: Option<HeaderValue>,
     session: Option<HeaderValue>,
     is_newer: bool,
+    is_process: bool,
     last_id: u64,
 }
 
@@ -152,6 +161,7 @@ struct Message<T> {
 #[derive(Deserialize)]
 struct ErrorObject {
     code: i64,
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,13 +190,13 @@ struct Capabilities {
 }
 
 impl<'a> Conversation<'a> {
-    fn newer(way: &'a Way<'a>) -> Self {
+    fn newer(way: &'a Way<'a>, is_process: bool) -> Self {
         let version = Some(HeaderValue::from_static(NEWER));
-        Self { way, version, session: None, is_newer: true, last_id: 0 }
+        Self { way, version, session: None, is_newer: true, is_process, last_id: 0 }
     }
 
-    fn older(way: &'a Way<'a>) -> Self {
-        Self { way, version: None, session: None, is_newer: false, last_id: 0 }
+    fn older(way: &'a Way<'a>, is_process: bool) -> Self {
+        Self { way, version: None, session: None, is_newer: false, is_process, last_id: 0 }
     }
 
     /// Opens a session with a server of an older protocol version; says whether it has tools.
@@ -268,7 +278,7 @@ impl<'a> Conversation<'a> {
             let response = (self.way)(request).await.map_err(Fault::NotAnswered)?;
             let mut session = response.headers().get(SESSION).cloned();
             session.iter_mut().for_each(|session| session.set_sensitive(true));
-            Ok((read(method, response, id).await?, session))
+            Ok((read(method, response, id, self.is_process).await?, session))
         };
         match timeout(limits::DISCOVERY_ANSWER_TIME, asking).await {
             Ok(answer) => answer,
@@ -312,6 +322,7 @@ async fn read<T: DeserializeOwned>(
     method: &'static str,
     response: Response<Body>,
     id: u64,
+    is_process: bool,
 ) -> Result<T, Fault> {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -331,6 +342,14 @@ async fn read<T: DeserializeOwned>(
     };
     if is_json {
         let bytes = body.collect().await.map_err(|error| broken(&*error))?.to_bytes();
+        let is_gateways =
+            status == StatusCode::BAD_GATEWAY || status == StatusCode::SERVICE_UNAVAILABLE;
+        if is_process
+            && is_gateways
+            && let Some(message) = own_message(&bytes)
+        {
+            return Err(Fault::Ours(message));
+        }
         return match answer(method, &bytes, id) {
             Some(answer) => answer,
             None => Err(not_a_message),
@@ -354,6 +373,13 @@ async fn read<T: DeserializeOwned>(
     Err(Fault::BrokenOff { method })
 }
 
+/// The text of an error of our own: its code is no other's where its status is not a child's to choose.
+fn own_message(message: &[u8]) -> Option<String> {
+    let message: Message<serde::de::IgnoredAny> = serde_json::from_slice(message).ok()?;
+    let error = message.error.filter(|error| error.code == i64::from(CODE))?;
+    error.message
+}
+
 /// What a message answers to the request `id`; nothing if it is another's, or none at all.
 fn answer<T: DeserializeOwned>(
     method: &'static str,
@@ -364,7 +390,7 @@ fn answer<T: DeserializeOwned>(
     let is_ours = envelope.id.as_ref().and_then(Value::as_u64) == Some(id);
     match envelope {
         // A server that could not read the request does not know its id.
-        Message { id: given, error: Some(ErrorObject { code }), .. }
+        Message { id: given, error: Some(ErrorObject { code, .. }), .. }
             if is_ours || given.is_none() =>
         {
             Some(Err(Fault::Refused { method, code }))

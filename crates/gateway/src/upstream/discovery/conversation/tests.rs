@@ -53,7 +53,7 @@ async fn ask(
         heard.lock().unwrap().push(asked);
         async move { Ok(response) }.boxed()
     };
-    let answer = tools(&way).await;
+    let answer = tools(&way, false).await;
     (answer, heard.into_inner().unwrap())
 }
 
@@ -241,7 +241,7 @@ async fn who_is_not_there_is_asked_once() {
         *count.lock().unwrap() += 1;
         async { Err("cannot be reached".to_owned()) }.boxed()
     };
-    assert_eq!(tools(&way).await, Err("cannot be reached".to_owned()));
+    assert_eq!(tools(&way, false).await, Err("cannot be reached".to_owned()));
     assert_eq!(*count.lock().unwrap(), 1);
 }
 
@@ -254,7 +254,7 @@ async fn silence_ends_after_its_time() {
         assert_eq!(failure(silent).await, "did not answer initialize within 20 s");
     }
     let way = |_| futures::future::pending().boxed();
-    let asked = timeout(Duration::from_mins(1), tools(&way)).await;
+    let asked = timeout(Duration::from_mins(1), tools(&way, false)).await;
     assert_eq!(asked.unwrap(), Err("did not answer initialize within 20 s".to_owned()));
 }
 
@@ -270,7 +270,7 @@ async fn pages_that_come_slowly_end_after_their_time() {
         .boxed()
     };
     let expected = Err("did not list all its tools within 60 s".to_owned());
-    assert_eq!(tools(&way).await, expected);
+    assert_eq!(tools(&way, false).await, expected);
 }
 
 #[tokio::test]
@@ -339,4 +339,17 @@ async fn a_description_is_shortened_and_a_name_is_not() {
     let [long, plain] = answer.unwrap().try_into().unwrap();
     assert_eq!((long.name, long.description), ("é".repeat(127), Some("é".repeat(1024))));
     assert_eq!((plain.name.as_str(), plain.description), ("plain", None));
+}
+
+#[tokio::test]
+async fn what_keyward_answers_for_a_process_is_told_and_the_same_of_an_upstream_is_not() {
+    let way = |request: Request<Bytes>| {
+        let message: Value = serde_json::from_slice(request.body()).unwrap();
+        let error = json!({ "code": -32010, "message": "its process could not be started" });
+        let body = json!({ "jsonrpc": "2.0", "id": message["id"], "error": error });
+        async move { Ok(respond(502, "application/json", body.to_string())) }.boxed()
+    };
+    assert_eq!(tools(&way, true).await, Err("its process could not be started".to_owned()));
+    let expected = "answered tools/list with the JSON-RPC error -32010";
+    assert_eq!(tools(&way, false).await, Err(expected.to_owned()));
 }
