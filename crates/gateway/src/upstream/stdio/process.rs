@@ -169,11 +169,13 @@ impl Started {
         let heard = {
             let mut dead = pin!(dead(pid, &mut deaths));
             let mut reading = pin!(read(&mut lines, listener));
+            let mut is_dead = false;
             let heard = tokio::select! {
                 () = stop.cancelled() => Ending::Stopped,
                 ending = neglected(listener) => ending,
                 ending = &mut reading => ending,
                 () = &mut dead => {
+                    is_dead = true;
                     end_group(pid);
                     // What it said before its end is still there.
                     drop(timeout(limits::LAST_LINES_TIME, &mut reading).await);
@@ -185,7 +187,7 @@ impl Started {
             if matches!(heard, Ending::LongLine | Ending::NoRoom) {
                 end_group(pid);
             }
-            if timeout(limits::END_TIME, &mut dead).await.is_err() {
+            if !is_dead && timeout(limits::END_TIME, dead).await.is_err() {
                 warn!(server.name = name, "Killing the process of {name}: it does not end");
             }
             heard
