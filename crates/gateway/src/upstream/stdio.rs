@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use self::answers::{METHOD_NOT_FOUND, Note, UNSUPPORTED_VERSION};
+use self::answers::{Form, METHOD_NOT_FOUND, Note, UNSUPPORTED_VERSION};
 use self::headers::{Fault, Lifecycle};
 use self::message::{Kind, Message};
 use self::process::{Backoff, Ending, Feed, Listener as _, Means, Started};
@@ -220,10 +220,13 @@ impl Inner {
             Kind::Request { raw_id, .. } => Some(*raw_id),
             Kind::Notification { .. } | Kind::Response { .. } => None,
         };
+        let form = Form::wanted(headers);
         if let Some(id) = headers.get(SESSION) {
             return match self.session(route, id) {
                 Some(session) => {
-                    session.post(message, body, limits::HEAD_TIME, (), |_| StatusCode::OK).await
+                    session
+                        .post(message, body, limits::HEAD_TIME, form, (), |_| StatusCode::OK)
+                        .await
                 }
                 None => session::unknown(raw_id),
             };
@@ -248,7 +251,7 @@ impl Inner {
         };
         // The head tells whether there is a session, so that the child's word is waited for.
         let within = limits::START_TIME + limits::HEAD_TIME;
-        let mut response = session.post(message, body, within, unclaimed, status).await;
+        let mut response = session.post(message, body, within, form, unclaimed, status).await;
         if failed.into_inner() {
             session.stop.cancel();
         } else if response.status() == StatusCode::OK
@@ -291,7 +294,8 @@ impl Inner {
         if method == "server/discover" && !shared.is_proved() {
             return self.discover(&shared, raw_id, messages, caller).await;
         }
-        answers::respond(messages, caller, shared::head_within(method), shared::status).await
+        let (within, form) = (shared::head_within(method), Form::wanted(headers));
+        answers::respond(messages, caller, within, form, shared::status).await
     }
 
     /// Answers the question whether a child speaks a version without sessions. Whatever one says that

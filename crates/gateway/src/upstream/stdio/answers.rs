@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -106,12 +106,32 @@ pub(super) fn with_status(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// How a client wants a result that is all there is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As a JSON body.
+    Json,
+    /// As an event.
+    Event,
+}
+
+impl Form {
+    /// Every client takes both; one that names event streams first gets one.
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let first = values.flat_map(|value| value.split(',')).next();
+        let essence = first.and_then(|range| range.split(';').next()).unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("text/event-stream") { Self::Event } else { Self::Json }
+    }
+}
+
 /// Answers with what arrives: one body if the first message is the last and comes soon, an event
-/// stream otherwise.
+/// stream otherwise, or if a client wants its result so.
 pub(super) async fn respond(
     mut messages: Receiver<Note>,
     waiting: impl Waiting,
     head_within: Duration,
+    form: Form,
     status: impl Fn(i64) -> StatusCode,
 ) -> Response<Body> {
     let first = match tokio::time::timeout(head_within, messages.recv()).await {
@@ -120,10 +140,10 @@ pub(super) async fn respond(
         Ok(None) | Err(_) => None,
     };
     let status = match &first {
-        Some(Piece { note: Note::Result, .. }) => StatusCode::OK,
+        Some(Piece { note: Note::Result, .. }) if form == Form::Json => StatusCode::OK,
         Some(Piece { note: Note::Error(code), .. }) => status(*code),
         Some(Piece { note: Note::Lost, .. }) => StatusCode::BAD_GATEWAY,
-        Some(Piece { note: Note::More, .. }) | None => {
+        Some(Piece { note: Note::Result | Note::More, .. }) | None => {
             return events(messages, first, waiting);
         }
     };
@@ -256,6 +276,20 @@ mod tests {
     fn a_line_is_one_event_whatever_is_in_it() {
         let expected = &b"event: message\ndata: {\"a\": \"\\r\",  1}\n\n"[..];
         assert_eq!(event(b"{\"a\": \"\\r\",\r 1}"), expected);
+    }
+
+    #[test]
+    fn a_client_gets_an_event_if_it_names_event_streams_first() {
+        for (accept, form) in [
+            ("application/json, text/event-stream", Form::Json),
+            ("text/event-stream, application/json", Form::Event),
+            ("Text/Event-Stream;q=1,application/json", Form::Event),
+            ("*/*", Form::Json),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(Form::wanted(&headers), form, "{accept}");
+        }
+        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Json);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::answers::{self, INTERNAL, INVALID_REQUEST, Note, Waiting};
+use super::answers::{self, Form, INTERNAL, INVALID_REQUEST, Note, Waiting};
 use super::lines::Line;
 use super::message::{Id, Kind, Message, Outcome, Params, one_line};
 use super::noise::Noise;
@@ -115,6 +115,7 @@ impl Session {
         message: &Message<'_>,
         body: &Bytes,
         head_within: Duration,
+        form: Form,
         waiting: impl Waiting,
         status: impl Fn(i64) -> StatusCode,
     ) -> Response<Body> {
@@ -140,7 +141,7 @@ impl Session {
             self.state().calls.remove(id);
             return not_heard(Some(raw_id), why);
         }
-        answers::respond(messages, waiting, head_within, status).await
+        answers::respond(messages, waiting, head_within, form, status).await
     }
 
     /// Opens the stream of what belongs to no request.
