@@ -15,7 +15,8 @@ pub const BODIES_KIB: usize = 256 * 1024;
 pub const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// How long a client may take to send a request's headers, counted from the connection's start or
-/// from the end of the answer before: so it is the life of an idle connection too.
+/// from the end of the answer before: so it is the life of an idle connection too. One that has begun
+/// to send them gets the same time once more.
 pub const HEADER_TIME: Duration = Duration::from_secs(60);
 
 /// The most header fields of a request. Clients send about twenty.

@@ -9,7 +9,7 @@ mod stdio;
 
 use std::sync::Arc;
 
-use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
+use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::request::Parts;
 use ::http::{HeaderName, HeaderValue, Method, Request, Response};
 use app::{Transport, Upstream};
@@ -117,9 +117,15 @@ impl Upstreams {
         let Passage { route, key, session, mut parts } = passage;
         let filter = Filter::of(&route.server, grant, &route.upstream);
         let keep = filter.map(|filter| filter.keep());
-        if keep.is_some() {
+        let body = if keep.is_some() {
             accept_plain(&mut parts);
-        }
+            // No message that nobody judged.
+            parts.headers.remove(CONTENT_LENGTH);
+            parts.headers.remove(CONTENT_TYPE);
+            Body::empty()
+        } else {
+            body
+        };
         let is_get = parts.method == Method::GET;
         let response = match route.upstream.transport() {
             Transport::Http(upstream) => self.http.send(upstream, parts, body).await?,

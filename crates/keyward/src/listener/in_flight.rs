@@ -31,13 +31,14 @@ impl InFlight {
         Begun(self.clone())
     }
 
-    /// Returns once there has been none for this long.
+    /// Returns once there has been none for this long, counted from this call.
     pub(super) async fn none_for(&self, time: Duration) {
+        let called = Instant::now();
         // Nobody is woken when a request begins or ends, which would cost each of them.
         loop {
             let now = Instant::now();
             let due = match &*self.state() {
-                State { count: 0, idle_since } => *idle_since + time,
+                State { count: 0, idle_since } => called.max(*idle_since) + time,
                 State { .. } => now + time,
             };
             if due <= now {
