@@ -226,8 +226,8 @@ fn has_ended(stream: &mut TcpStream) -> bool {
 fn fifty_sessions_have_a_child_each_and_go_on_when_one_is_killed() {
     let desk = Desk::new("older");
     let sessions: Vec<Session<'_>> = std::thread::scope(|scope| {
-        let five = || (0..10).map(|_| desk.session()).collect::<Vec<_>>();
-        let threads: Vec<_> = (0..5).map(|_| scope.spawn(five)).collect();
+        let half = || (0..25).map(|_| desk.session()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(half)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let mut pids: Vec<u32> = sessions.iter().map(Session::pid).collect();
@@ -311,6 +311,74 @@ fn a_revocation_ends_sessions_their_streams_and_their_children() {
     assert!(ended.is_ok() || rest.starts_with(b"HTTP/1.1 401"), "{ended:?} {rest:?}");
     until("the child lives", || !Path::new(&format!("/proc/{pid}")).exists());
     until("a process is left", || desk.processes().is_empty());
+}
+
+#[test]
+fn what_a_server_asks_reaches_its_client_and_the_answer_comes_back() {
+    let desk = Desk::new("older");
+    let session = desk.session();
+    let body = request(9, "tools/call", &json!({ "name": "ask" })).to_string();
+    let mut call = desk.open("POST", &session.header(), &body);
+    let asked = read_until(&mut call, "sampling/createMessage");
+    assert!(asked.contains("text/event-stream"), "{asked}");
+    let answer = json!({ "jsonrpc": "2.0", "id": "asked", "result": { "model": "mine" } });
+    assert_eq!(desk.post(&session.header(), &answer).status, 202);
+    let last = read_until(&mut call, "0\r\n\r\n");
+    assert!(last.contains(r#""id": 9"#) && last.contains(r#""text": "mine""#), "{last}");
+}
+
+#[test]
+fn what_belongs_to_no_request_comes_on_a_stream_that_a_session_has_once() {
+    let desk = Desk::new("older");
+    let session = desk.session();
+    // Said before anybody listens.
+    assert_eq!(text(&session.tool("later", &json!({}))), "now");
+    let mut stream = desk.open("GET", &session.header(), "");
+    read_until(&mut stream, "desk://later");
+    let mut second = desk.open("GET", &session.header(), "");
+    read_until(&mut second, "HTTP/1.1 409");
+    // And while somebody does.
+    assert_eq!(text(&session.tool("later", &json!({}))), "now");
+    read_until(&mut stream, "desk://later");
+    drop(stream);
+    until("the stream stays taken", || {
+        let mut again = desk.open("GET", &session.header(), "");
+        let mut head = [0; 12];
+        again.read_exact(&mut head).unwrap();
+        head.ends_with(b"200")
+    });
+}
+
+#[test]
+fn a_request_that_fits_into_no_session_is_refused_with_its_id() {
+    let desk = Desk::new("older");
+    let session = desk.session();
+    let list = request(3, "tools/list", &json!({}));
+    let hang = request(9, "tools/call", &json!({ "name": "hang" }));
+    let waiting = desk.open("POST", &session.header(), &hang.to_string());
+    assert_eq!(text(&session.tool("echo", &json!({ "text": "here" }))), "here");
+    let strange = "MCP-Protocol-Version: 2031-01-01\r\n";
+    for (headers, message, status) in [
+        (String::new(), &list, 400),
+        (format!("Mcp-Session-Id: {}\r\n", "x".repeat(64)), &list, 404),
+        (session.header(), &hang, 400),
+        (format!("{}{strange}", session.header()), &list, 400),
+        (session.header(), &list, 200),
+    ] {
+        let answer = desk.post(&headers, message);
+        assert_eq!(answer.status, status, "{headers} {answer:?}");
+        // Of a session id that was never given out nothing is read but that.
+        let expected = if status == 404 { &Value::Null } else { &message["id"] };
+        assert_eq!(&answer.json()["id"], expected);
+    }
+    // Another key of the same app has sessions of its own.
+    let manage = format!("http://{}", desk.server.manage_listen());
+    let other = desk.sandbox.run(&["key", "issue", "--quiet", "--manage-url", &manage]).ok();
+    let (path, id) = (PATH, session.header());
+    let headers = format!("X-API-Key: {}\r\n{id}", other.trim());
+    let answer = desk.server.mcp_on(path, &headers, "tools/list", &json!({}));
+    assert_eq!(answer.status, 404, "{answer:?}");
+    drop(waiting);
 }
 
 #[test]

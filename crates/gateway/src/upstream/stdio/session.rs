@@ -57,6 +57,14 @@ struct Call {
     progress: Option<Id>,
 }
 
+/// Why a request is not passed on.
+#[derive(Clone, Copy, Debug)]
+enum NotBegun {
+    Over,
+    SameId,
+    TooMany,
+}
+
 /// A session whose client does not know of it yet: it ends with the answer that names it.
 #[derive(Debug)]
 pub(super) struct Unclaimed(Option<Arc<Session>>);
@@ -135,7 +143,7 @@ impl Session {
         };
         let messages = match self.begin(id, raw_id, params) {
             Ok(messages) => messages,
-            Err(refused) => return refused,
+            Err(why) => return not_begun(raw_id, why),
         };
         if let Err(why) = say(&self.feed, line) {
             self.state().calls.remove(id);
@@ -147,6 +155,9 @@ impl Session {
     /// Opens the stream of what belongs to no request.
     pub(super) fn get(&self) -> Response<Body> {
         let mut state = self.state();
+        if state.is_over {
+            return unknown(None);
+        }
         state.used_at = Instant::now();
         let messages = match state.parked.take() {
             Some(parked) => parked,
@@ -187,27 +198,21 @@ impl Session {
         id: &Id,
         raw_id: &RawValue,
         params: &Params<'_>,
-    ) -> Result<Receiver<Note>, Response<Body>> {
+    ) -> Result<Receiver<Note>, NotBegun> {
         let mut state = self.state();
         state.used_at = Instant::now();
         if state.is_over {
-            return Err(unknown(Some(raw_id)));
+            return Err(NotBegun::Over);
         }
         if state.calls.len() >= limits::SESSION_CALL_COUNT {
             // What nobody waits for any more makes room.
             state.calls.retain(|_, call| !call.messages.is_closed());
         }
         if state.calls.contains_key(id) {
-            return Err(answers::refuse(
-                StatusCode::BAD_REQUEST,
-                Some(raw_id),
-                INVALID_REQUEST,
-                "a request with this id is under way in this session: each needs an id of its own",
-            ));
+            return Err(NotBegun::SameId);
         }
         if state.calls.len() >= limits::SESSION_CALL_COUNT {
-            let text = "too many requests are under way in this session";
-            return Err(answers::busy(Some(raw_id), Duration::ZERO, text));
+            return Err(NotBegun::TooMany);
         }
         state.call_count += 1;
         let (messages, received) = queue(limits::STREAM_QUEUE_BYTES);
@@ -342,6 +347,23 @@ pub(super) fn unknown(id: Option<&RawValue>) -> Response<Body> {
         crate::refusal::CODE.into(),
         "this session is not known: initialize a new one",
     )
+}
+
+fn not_begun(id: &RawValue, why: NotBegun) -> Response<Body> {
+    match why {
+        NotBegun::Over => unknown(Some(id)),
+        NotBegun::SameId => answers::refuse(
+            StatusCode::BAD_REQUEST,
+            Some(id),
+            INVALID_REQUEST,
+            "a request with this id is under way in this session: each needs an id of its own",
+        ),
+        NotBegun::TooMany => answers::busy(
+            Some(id),
+            Duration::ZERO,
+            "too many requests are under way in this session",
+        ),
+    }
 }
 
 /// Says that a child takes no more.

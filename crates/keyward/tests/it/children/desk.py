@@ -41,6 +41,14 @@ def call(message, name, arguments):
     if name == "progress":
         send({"method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
         return text("done")
+    if name == "ask":
+        ASKED.append(message["id"])
+        send({"id": "asked", "method": "sampling/createMessage", "params": {"messages": []}})
+        return None
+    if name == "later":
+        send({"id": message["id"], "result": text("now")})
+        send({"method": "notifications/resources/updated", "params": {"uri": "desk://later"}})
+        return None
     if name == "exit":
         os._exit(3)
     if name == "cancelled":
@@ -61,6 +69,7 @@ def call(message, name, arguments):
 
 
 CANCELLED = []
+ASKED = []
 
 
 def answer(message):
@@ -68,6 +77,8 @@ def answer(message):
     params = message.get("params", {})
     if method == "notifications/cancelled":
         CANCELLED.append(params["requestId"])
+    if method is None and ident == "asked":
+        send({"id": ASKED.pop(), "result": text(message["result"]["model"])})
     if ident is None or method is None:
         return
     if method == "initialize":
