@@ -50,8 +50,10 @@ fn main() -> ExitCode {
     if let [_, word, command @ ..] = typed.as_slice()
         && word == "supervise"
     {
+        allow_huge_pages(true);
         return commands::supervise::run(command);
     }
+    allow_huge_pages(false);
     match run(&typed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
@@ -60,6 +62,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The allocator asks for huge pages, which count as used in whole: an idle stream would hold twice the
+/// memory (docs/performance.md). Children inherit the answer, and are to have what the machine gives.
+fn allow_huge_pages(allow: bool) {
+    #[cfg(target_os = "linux")]
+    // Where the kernel refuses, it only costs memory.
+    rustix::thread::disable_transparent_huge_pages(!allow).unwrap_or_default();
 }
 
 fn run(typed: &[OsString]) -> Result<()> {
