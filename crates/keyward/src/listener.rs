@@ -13,6 +13,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use gateway::{Hangup, limits as bounds};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -146,33 +148,57 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     let stream = TokioIo::new(Prompt::new(stream, bounds::HEADER_TIME));
     let mut connection = std::pin::pin!(server.serve_connection(stream, service));
+    let (hung_up, soft, in_flight) = (&hangup.0, &shutdown.soft, &in_flight);
+    let turn = |turn| async move {
+        match turn {
+            Turn::HangUp => hung_up.cancelled().await,
+            Turn::Idle => in_flight.none_for(bounds::HEADER_TIME).await,
+            Turn::Ending => soft.cancelled().await,
+        }
+        turn
+    };
+    // Asked only once one of them has something to say: no request pays for what rarely comes.
+    let mut turns: FuturesUnordered<_> =
+        [Turn::HangUp, Turn::Idle, Turn::Ending].into_iter().map(turn).collect();
     let mut ending = false;
     loop {
         tokio::select! {
             // What ends the connection at once comes before what would still write to it.
             biased;
-            () = hangup.0.cancelled() => return,
+            Some(turned) = turns.next() => match turned {
+                Turn::HangUp => return,
+                // HTTP/2 by itself lets a client stay that only answers pings, and either HTTP one that
+                // does not take its answer: it gets the same time once more.
+                Turn::Idle if ending => return,
+                Turn::Idle | Turn::Ending => {
+                    if turned == Turn::Idle {
+                        turns.push(turn(Turn::Idle));
+                    }
+                    if !ending {
+                        ending = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            },
             ended = &mut connection => {
                 if let Err(error) = ended {
                     debug!(error, "A connection ended early: {error}");
                 }
                 return;
             }
-            // HTTP/2 by itself lets a client stay that only answers pings, and either HTTP one that does
-            // not take its answer: it gets the same time once more.
-            () = in_flight.none_for(bounds::HEADER_TIME) => {
-                if ending {
-                    return;
-                }
-                ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = shutdown.soft.cancelled(), if !ending => {
-                ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
         }
     }
+}
+
+/// What happens to a connection but for its requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It is to end now.
+    HangUp,
+    /// Nothing has been under way for long.
+    Idle,
+    /// The listener ends.
+    Ending,
 }
 
 fn server() -> auto::Builder<TokioExecutor> {
