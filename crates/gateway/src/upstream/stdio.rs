@@ -32,7 +32,7 @@ use keys::AppId;
 use rustix::io::Errno;
 use serde_json::json;
 use serde_json::value::RawValue;
-use store::Replica;
+use store::{Replica, Snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -162,6 +162,24 @@ impl Bridge {
             Ok(Lifecycle::Stateless) => self.0.stateless(route, headers, &message).await,
             Err(fault) => bad_request(id, &fault),
         })
+    }
+
+    /// Ends the shared children of servers that the snapshot has no longer, or has otherwise. Sessions
+    /// end with their claims.
+    pub(crate) fn keep_only(&self, snapshot: &Snapshot) {
+        let is_served = |app: &AppId, name: &str, upstream: &Arc<Upstream>| {
+            let app = snapshot.apps().iter().find(|served| served.id == *app);
+            app.filter(|app| app.app.mcp_enabled())
+                .and_then(|app| app.server(name))
+                .is_some_and(|server| server.is_enabled() && server.upstream() == Some(upstream))
+        };
+        self.0.state().servers.retain(|(app, name), server| {
+            let stays = is_served(app, name, &server.upstream);
+            if let Some(shared) = server.shared.as_ref().filter(|_| !stays) {
+                shared.stop.cancel();
+            }
+            stays
+        });
     }
 
     /// Ends every child and returns when none is left.
