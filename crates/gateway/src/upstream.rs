@@ -157,7 +157,10 @@ impl Upstreams {
             Some((Verdict::Forward { body, lists_tools }, filter)) => {
                 accept_plain(&mut parts);
                 parts.headers.insert(CONTENT_LENGTH, body.len().into());
-                (body, lists_tools.then(|| filter.keep()))
+                // A process answers by id, and an id that its client took back may be another
+                // request's when the answer comes.
+                let is_process = matches!(route.upstream.transport(), Transport::Stdio(_));
+                (body, (lists_tools || is_process).then(|| filter.keep()))
             }
         };
         let response = match route.upstream.transport() {

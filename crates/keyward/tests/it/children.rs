@@ -455,6 +455,48 @@ fn a_shared_child_that_fails_ends_its_calls_and_is_started_again_after_a_while()
 }
 
 #[test]
+fn a_server_that_is_removed_ends_with_all_its_processes() {
+    let (older, newer) = (Desk::new("older"), Desk::new("newer"));
+    let session = older.session();
+    assert_eq!(session.tool("pid", &json!({})).status, 200);
+    assert_eq!(newer.newer_tool(1, "pid", &json!({})).status, 200);
+    for desk in [&older, &newer] {
+        assert!(!desk.processes().is_empty());
+        desk.sandbox.write("tools/mcp.json", r#"{ "servers": {} }"#);
+        until("its processes have ended", || desk.processes().is_empty());
+    }
+    assert_eq!(session.tool("pid", &json!({})).status, 404);
+}
+
+#[test]
+fn a_key_of_one_tool_sees_no_other_whatever_ids_it_uses() {
+    let desk = Desk::new("older");
+    let manage = format!("http://{}", desk.server.manage_listen());
+    let issue = ["key", "issue", "--quiet", "--manage-url", &manage, "--scope", "desk/pid"];
+    let key = desk.sandbox.run(&issue).ok().trim().to_owned();
+    let desk = Desk { key, ..desk };
+    let session = desk.session();
+    let listed = session.request(2, "tools/list", &json!({}));
+    assert!(listed.body.contains("\"pid\"") && !listed.body.contains("\"echo\""), "{listed:?}");
+    let refused = session.tool("echo", &json!({ "text": "x" }));
+    assert_eq!(refused.status, 200, "{refused:?}");
+    assert!(refused.body.contains("-32010") && refused.body.contains("desk"), "{refused:?}");
+
+    // The list is asked for, taken back, and asked for again as another request's answer.
+    let list = request(9, "tools/list", &json!({})).to_string();
+    let taken_back = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": { "requestId": 9 } });
+    for _ in 0..20 {
+        let streams = desk.open("POST", &session.header(), &list);
+        desk.post(&session.header(), &taken_back);
+        let call = json!({ "name": "pid", "arguments": {} });
+        let answer = desk.post(&session.header(), &request(9, "tools/call", &call));
+        assert!(!answer.body.contains("\"echo\""), "{answer:?}");
+        drop(streams);
+    }
+}
+
+#[test]
 fn a_server_of_older_versions_makes_newer_clients_fall_back() {
     let desk = Desk::new("older");
     let answer = desk.newer(3, "server/discover", &json!({}));
