@@ -1,11 +1,11 @@
 //! What a request offers to prove that it may come in.
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use keys::{Presented, Refusal};
 
 /// The header that carries an API key.
-pub(crate) const API_KEY_HEADER: &str = "x-api-key";
+pub(crate) const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What a request came with, before anything is checked against a key in force.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ impl Credential {
     /// Reads the credential headers of a request.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Unreadable> {
         let api_key =
-            single(headers, API_KEY_HEADER, "X-API-Key stands more than once: send it once")?;
+            single(headers, &API_KEY_HEADER, "X-API-Key stands more than once: send it once")?;
         let bearer = match single(
             headers,
-            AUTHORIZATION.as_str(),
+            &AUTHORIZATION,
             "Authorization stands more than once: send it once",
         )? {
             None => None,
@@ -59,7 +59,7 @@ impl Credential {
 
 fn single<'h>(
     headers: &'h HeaderMap,
-    name: &str,
+    name: &HeaderName,
     repeated: &'static str,
 ) -> Result<Option<&'h [u8]>, Unreadable> {
     let mut values = headers.get_all(name).iter();
@@ -82,6 +82,6 @@ fn bearer(value: &[u8]) -> Result<&[u8], Unreadable> {
 
 /// Takes out what proves a caller's identity, so that nothing behind the door ever sees it.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    headers.remove(API_KEY_HEADER);
-    headers.remove(AUTHORIZATION);
+    headers.remove(&API_KEY_HEADER);
+    headers.remove(&AUTHORIZATION);
 }

@@ -42,9 +42,12 @@ pub struct Gateway {
     sessions: Arc<NeverSessionManager>,
 }
 
-/// Answers the requests of the data plane's listener.
+/// Answers the requests of a connection of the data plane's listener.
 #[derive(Clone, Debug)]
-pub struct Service(Arc<Gateway>);
+pub struct Service {
+    gateway: Arc<Gateway>,
+    hangup: Hangup,
+}
 
 impl tower_service::Service<Request> for Service {
     type Response = Response;
@@ -56,8 +59,8 @@ impl tower_service::Service<Request> for Service {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let Self(gateway) = self.clone();
-        Box::pin(async move { Ok(gateway.answer(request).await) })
+        let Self { gateway, hangup } = self.clone();
+        Box::pin(async move { Ok(gateway.answer(request, hangup).await) })
     }
 }
 
@@ -106,19 +109,19 @@ impl Gateway {
         }
     }
 
-    /// Makes what answers requests; copies of it are the same gateway.
+    /// Makes what answers the requests of one connection; copies of it are the same.
     #[must_use]
-    pub fn service(self) -> Service {
-        Service(Arc::new(self))
+    pub fn service(self: &Arc<Self>, hangup: Hangup) -> Service {
+        Service { gateway: Arc::clone(self), hangup }
     }
 
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, request: Request, hangup: Hangup) -> Response {
         let routing = self.means.replica.last_snapshot();
         let app = match address::app(&routing, request.uri(), request.headers()) {
             Ok(app) => app,
             Err(refused) => return refused.response("keyward"),
         };
-        match self.admit(app, request).await {
+        match self.admit(app, request, hangup).await {
             Ok(response) => response,
             Err(refused) => {
                 refused.log(&app.name);
@@ -127,7 +130,12 @@ impl Gateway {
         }
     }
 
-    async fn admit(&self, app: &AppState, request: Request) -> Result<Response, Refused> {
+    async fn admit(
+        &self,
+        app: &AppState,
+        request: Request,
+        Hangup(hangup): Hangup,
+    ) -> Result<Response, Refused> {
         let server = match address::target(app, request.uri().path()) {
             Target::Server(server) => server,
             Target::Register if request.method() == Method::POST && !is_open(app) => {
@@ -158,7 +166,6 @@ impl Gateway {
             }),
             key,
         };
-        let Hangup(hangup) = request.extensions().get().cloned().unwrap_or_default();
         let open = self.means.replica.open(Arc::clone(&asked.claim), hangup);
         let snapshot = self.snapshot()?;
         let entered = self.enter(&snapshot, &asked)?;

@@ -129,8 +129,10 @@ impl Upstreams {
         let is_get = parts.method == Method::GET;
         let response = match route.upstream.transport() {
             Transport::Http(upstream) => self.http.send(upstream, parts, body).await?,
+            // Large, and what goes over HTTP would pay for it.
             Transport::Stdio(_) => {
-                self.stdio.answer(&route, Request::from_parts(parts, Bytes::new())).await?
+                let request = Request::from_parts(parts, Bytes::new());
+                Box::pin(self.stdio.answer(&route, request)).await?
             }
         };
         let response = self.seal(&route, key, session.as_ref(), response)?;

@@ -73,10 +73,11 @@ impl<S> Answer for S where
 {
 }
 
-/// Answers a listener's requests with `service` until the shutdown; connections run on `tasks`.
-pub(crate) async fn serve(
+/// Answers a listener's requests until the shutdown, those of each connection with what `service` makes
+/// for it; connections run on `tasks`.
+pub(crate) async fn serve<A: Answer>(
     listener: TcpListener,
-    service: impl Answer,
+    service: impl Fn(Hangup) -> A,
     most_connections: usize,
     shutdown: Shutdown,
     tasks: TaskTracker,
@@ -104,9 +105,12 @@ pub(crate) async fn serve(
         pause = limits::ACCEPT_PAUSE;
         // Events are small and must not wait for more; a socket that refuses this works all the same.
         drop(stream.set_nodelay(true));
-        let (server, service, shutdown) = (Arc::clone(&server), service.clone(), shutdown.clone());
+        // What ends all connections ends this one.
+        let hangup = Hangup(shutdown.hard.child_token());
+        let (server, shutdown) = (Arc::clone(&server), shutdown.clone());
+        let service = service(hangup.clone());
         tasks.spawn(async move {
-            converse(&server, stream, service, shutdown).await;
+            converse(&server, stream, service, hangup, shutdown).await;
             drop(place);
         });
     }
@@ -132,17 +136,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &auto::Builder<TokioExecutor>,
     stream: S,
     service: impl Answer,
+    hangup: Hangup,
     shutdown: Shutdown,
 ) {
-    // What ends all connections ends this one.
-    let (hangup, in_flight) = (Hangup(shutdown.hard.child_token()), InFlight::new());
+    let in_flight = InFlight::new();
     let service = {
-        let (hangup, in_flight) = (hangup.clone(), in_flight.clone());
+        let in_flight = in_flight.clone();
         service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(hangup.clone());
             let begun = in_flight.begin();
-            let answer = survive(service.clone().call(request));
+            let answer = survive(service.clone().call(request.map(Body::new)));
             async move { Ok::<_, Infallible>(answer.await.map(|body| begun.until_end_of(body))) }
         })
     };
@@ -248,8 +250,10 @@ mod tests {
     /// A connection with the router at its other end.
     fn connect(router: Router, tasks: &TaskTracker) -> DuplexStream {
         let (client, stream) = duplex(64 * 1024);
+        let hangup = Hangup::default();
+        let router = router.layer(Extension(hangup.clone()));
         tasks.spawn(async move {
-            converse(&server(), stream, router, Shutdown::default()).await;
+            converse(&server(), stream, router, hangup, Shutdown::default()).await;
         });
         client
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::{Gateway, Launcher, Upstreams};
+use gateway::{Gateway, Hangup, Launcher, Upstreams};
 use keys::{Clock, MasterKeys, Role, SystemClock};
 use manage::{Manage, Operator, Operators, Settings};
 use store::{Replica, ServedApp, Store};
@@ -81,7 +81,8 @@ pub(crate) async fn run(
         config.shutdown_grace,
     );
     let gateway = Gateway::new(replica, Arc::clone(&clock), upstreams, running.work.clone());
-    running.listen(data_plane, gateway.service(), mcp_connections);
+    let gateway = Arc::new(gateway);
+    running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
     let manage_url = url_at(manage_listen)?;
     running.serve_management(management, config.management, operators, Arc::clone(&clock));
     running.start_chores(clock);
@@ -310,10 +311,16 @@ impl Running {
             },
             tasks: self.work.clone(),
         };
-        self.listen(listener, manage::router(manage), limits::MANAGE_CONNECTIONS);
+        let router = manage::router(manage);
+        self.listen(listener, move |_| router.clone(), limits::MANAGE_CONNECTIONS);
     }
 
-    fn listen(&self, listener: TcpListener, service: impl Answer, most: usize) {
+    fn listen<A: Answer>(
+        &self,
+        listener: TcpListener,
+        service: impl Fn(Hangup) -> A + Send + Sync + 'static,
+        most: usize,
+    ) {
         let connections = self.connections.clone();
         let serving = listener::serve(listener, service, most, self.shutdown.clone(), connections);
         self.connections.spawn(serving);

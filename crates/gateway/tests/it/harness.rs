@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use app::{App, Files};
 use axum::body::Body;
-use gateway::{Gateway, Launcher, Upstreams};
+use gateway::{Gateway, Hangup, Launcher, Upstreams};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use keys::permission::{Issuer, Owner};
@@ -94,7 +94,7 @@ impl Fixture {
         let upstreams = Arc::new(Upstreams::new(&masters, launcher, Arc::clone(&replica)));
         let tasks = TaskTracker::new();
         let gateway = Gateway::new(Arc::clone(&replica), shared, Arc::clone(&upstreams), tasks);
-        let router = gateway.service();
+        let router = Arc::new(gateway).service(Hangup::default());
         Self { store, replica, router, upstreams, clock, app, _dir: dir }
     }
 

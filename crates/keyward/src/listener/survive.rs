@@ -51,7 +51,7 @@ mod tests {
             let (listener, address) = bind(([127, 0, 0, 1], 0).into(), "tests").await.unwrap();
             let router = Router::new().route("/", get("fine")).route("/boom", get(boom));
             let (shutdown, tasks) = (Shutdown::default(), TaskTracker::new());
-            tasks.spawn(serve(listener, router, 8, shutdown.clone(), tasks.clone()));
+            tasks.spawn(serve(listener, move |_| router.clone(), 8, shutdown.clone(), tasks.clone()));
             let mut stream = TcpStream::connect(address).await.unwrap();
             let two = "GET /boom HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: \
                        close\r\n\r\n";

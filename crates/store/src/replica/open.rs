@@ -234,7 +234,7 @@ impl Closing {
 
 /// One response from before its credential is checked to its last byte.
 ///
-/// Whoever makes bytes for the client asks [`Self::poll_cut`] (or [`Self::trusted`]) *after* it has
+/// Whoever makes bytes for the client asks [`Self::trusted`] *after* it has
 /// the next bytes and before it hands them on: what was made after a cut then never leaves.
 pub struct OpenResponse {
     all: Arc<OpenResponses>,
@@ -266,11 +266,14 @@ impl OpenResponse {
         if self.all.clock.now() > at { Err(Cut::Refused(Refusal::Expired { at })) } else { Ok(()) }
     }
 
-    /// Ready when it must end; wakes the task when that happens later. An expiry is noticed by
-    /// [`crate::Replica::tend`], so that no response needs a timer.
+    /// Ready once it was cut; wakes the task when that happens later. An expiry is noticed by
+    /// [`crate::Replica::tend`], so that no response needs a timer, and by [`Self::trusted`] at once.
     pub fn poll_cut(&self, cx: &Context<'_>) -> Poll<Cut> {
         self.entry.waker.register(cx.waker());
-        self.trusted().map_or_else(Poll::Ready, |()| Poll::Pending)
+        match self.entry.cut.get() {
+            Some((cut, _)) => Poll::Ready(cut.clone()),
+            None => Poll::Pending,
+        }
     }
 
     /// Waits until it must end.
