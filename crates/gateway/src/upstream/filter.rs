@@ -348,7 +348,13 @@ fn reduced(text: &str, keep: &Keep) -> Result<Option<String>, NotJson> {
         Some(b'{') => reduced_within(text, "result", |result| {
             reduced_within(result, "tools", |tools| reduced_tools(tools, keep))
         }),
-        Some(b'[') => reduced_elements(text, |message| reduced(message, keep).map(Change::from)),
+        Some(b'[') => reduced_elements(text, |message| {
+            // A batch holds messages and no batches, and an upstream could nest them without end.
+            if message.trim_ascii_start().starts_with('[') {
+                return Err(NotJson);
+            }
+            reduced(message, keep).map(Change::from)
+        }),
         _ => serde_json::from_str::<&RawValue>(text).map(|_| None).map_err(|_source| NotJson),
     }
 }

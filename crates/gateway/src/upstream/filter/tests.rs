@@ -307,6 +307,16 @@ const PIECES: [&str; 24] = [
     "data: {\"result\":{\"tools\":[{\"name\":\"write\"}]}}\n",
 ];
 
+#[test]
+fn batches_within_batches_end_the_answer_however_deep_they_are() {
+    for depth in [2, 200_000] {
+        let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(reduce(response("application/json", nested.clone()), keep_read())).is_err());
+        let event = format!("data: {nested}\n\n");
+        assert!(read(reduce(response("text/event-stream", event), keep_read())).is_err());
+    }
+}
+
 proptest! {
     #[test]
     fn chunks_make_no_difference_and_what_passed_passes_again(
