@@ -12,13 +12,14 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use keys::{Grant, Refusal};
 
-use super::members::{Ambiguous, Members, clip, quoted, string, write_object};
+use super::members::{Ambiguous, Members, clip, quoted, same_folded, string, write_object};
 use crate::limits;
 use crate::refusal::CODE;
 
 /// JSON-RPC 2.0, 5.1.
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
+const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
 
 /// MCP 2026-07-28, Streamable HTTP: a header does not say what the body says.
@@ -162,6 +163,12 @@ impl<'a> Filter<'a> {
             return self.decide_call(message);
         }
         if self.scoped.is_none() {
+            // A server that folds names would take it for one that is judged.
+            let looks_like = |judged| method != judged && same_folded(method.trim(), judged);
+            if looks_like("tools/call") || looks_like("tools/list") {
+                let text = format!("there is no method {:?}", clip(method));
+                return Err(message.fault(METHOD_NOT_FOUND, &text));
+            }
             return Ok(());
         }
         let reached = match method.as_str() {

@@ -85,6 +85,19 @@ fn request(method: &str) -> String {
 }
 
 #[test]
+fn an_allow_list_is_not_passed_by_a_method_that_some_server_could_take_for_a_judged_one() {
+    for method in
+        ["Tools/Call", " tools/call", "tools/call\\u0000", "TOOLS/LIST", "tool\\u017f/call"]
+    {
+        let (status, answer) = refused(listed(&format!(
+            r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{{"name":"write"}}}}"#
+        )));
+        assert_eq!((status, &answer["error"]["code"]), (200, &json!(-32601)), "{method}");
+    }
+    forwarded(listed(r#"{"jsonrpc":"2.0","id":7,"method":"prompts/list"}"#));
+}
+
+#[test]
 fn what_is_forwarded_is_what_was_judged_with_its_values_as_they_were() {
     let body = r#" { "params" : { "n\u0061me" : "re\u0061d" , "arguments":{"a" : 1.0,"a":[ ]},"_meta":{} },
         "id":1e2, "x-other":1, "method":"tools\/call" ,"jsonrpc":"2.0" } "#;
@@ -157,7 +170,9 @@ fn a_key_scoped_to_tools_reaches_what_tools_need_and_nothing_else() {
         let (status, body) = refused(scoped(&[], &request(method)));
         assert_eq!((status, &body["id"], &body["error"]["code"]), (200, &json!(7), &json!(CODE)));
         assert!(body["error"]["message"].as_str().unwrap().contains(&format!("{method:?}")));
-        assert_eq!(forwarded(listed(&request(method))), request(method));
+        if !method.to_lowercase().starts_with("tools/") {
+            assert_eq!(forwarded(listed(&request(method))), request(method));
+        }
     }
 }
 
