@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::Full;
@@ -340,7 +340,9 @@ fn served<'a>(app: &'a AppState, name: &str) -> Result<&'a Server, Refused> {
 }
 
 fn guard(response: Response, open: OpenResponse) -> Response {
-    let is_stream = has_type(response.headers(), CONTENT_TYPE, EVENT_STREAM);
+    let headers = response.headers();
+    let is_stream =
+        has_type(headers, CONTENT_TYPE, EVENT_STREAM) && !headers.contains_key(CONTENT_ENCODING);
     response.map(|body| Body::new(Guarded::new(body, open, is_stream)))
 }
 

@@ -27,11 +27,13 @@ pub(crate) struct Guarded<B> {
     open: OpenResponse,
     /// An event stream may end early; anything else cut short must look broken to its client.
     is_stream: bool,
+    /// Whether what has left ends with an event's end: words of ours in the middle of one would be its.
+    is_between_events: bool,
 }
 
 impl<B> Guarded<B> {
     pub(crate) const fn new(body: B, open: OpenResponse, is_stream: bool) -> Self {
-        Self { body: Some(body), open, is_stream }
+        Self { body: Some(body), open, is_stream, is_between_events: true }
     }
 }
 
@@ -59,7 +61,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
         let cut = match Pin::new(body).poll_frame(cx) {
             // Asked after the frame was made, so that nothing made after a cut passes.
             Poll::Ready(Some(frame)) => match this.open.trusted() {
-                Ok(()) => return Poll::Ready(Some(frame.map_err(Ended::Body))),
+                Ok(()) => {
+                    if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+                        let ends = [&b"\n\n"[..], b"\r\r", b"\r\n\r\n"];
+                        this.is_between_events = ends.iter().any(|end| data.ends_with(end));
+                    }
+                    return Poll::Ready(Some(frame.map_err(Ended::Body)));
+                }
                 Err(cut) => cut,
             },
             Poll::Ready(None) => return Poll::Ready(None),
@@ -69,7 +77,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
             },
         };
         this.body = None;
-        if this.is_stream {
+        if this.is_stream && this.is_between_events {
             // A comment: clients of event streams pass over it, people who look on do not.
             let farewell = Bytes::from(format!(": {cut}\n\n"));
             Poll::Ready(Some(Ok(Frame::data(farewell))))
