@@ -47,6 +47,8 @@ pub(crate) enum Refused {
     Unavailable(&'static str),
     /// The session is none that its client opened here.
     UnknownSession,
+    /// The request has passed here before.
+    Loop,
     /// The MCP server behind the URL gave no answer that could be passed on; says why.
     Upstream { status: StatusCode, message: String },
     /// `POST /register` where only API keys are accepted.
@@ -150,6 +152,15 @@ impl Refused {
                 StatusCode::NOT_FOUND,
                 None,
                 error(CODE, "this session is not known: initialize a new one"),
+            ),
+            Self::Loop => (
+                StatusCode::LOOP_DETECTED,
+                None,
+                error(
+                    CODE,
+                    "this request has passed through this server already: an entry of its mcp.json leads \
+                     back to it",
+                ),
             ),
             Self::Upstream { status, message } => (*status, None, error(CODE, message)),
             Self::NoRegistration => (

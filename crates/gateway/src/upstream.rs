@@ -88,6 +88,9 @@ impl Upstreams {
         if ![Method::POST, Method::GET, Method::DELETE].contains(&parts.method) {
             return Err(Refused::Method(METHODS));
         }
+        if self.http.has_sent(&parts.headers) {
+            return Err(Refused::Loop);
+        }
         let mut presented = parts.headers.get_all(SESSION).iter();
         let session = match (presented.next().cloned(), presented.next()) {
             (None, _) => None,
@@ -159,10 +162,11 @@ impl Upstreams {
             Some((Verdict::Forward { body, lists_tools }, filter)) => {
                 accept_plain(&mut parts);
                 parts.headers.insert(CONTENT_LENGTH, body.len().into());
-                // A process answers by id, and an id that its client took back may be another
-                // request's when the answer comes.
+                // Within a session answers go by id, and an id that its client took back, or uses
+                // twice, may be another request's when the answer comes.
                 let is_process = matches!(route.upstream.transport(), Transport::Stdio(_));
-                (body, (lists_tools || is_process).then(|| filter.keep()))
+                let may_list = lists_tools || is_process || session.is_some();
+                (body, may_list.then(|| filter.keep()))
             }
         };
         let response = match route.upstream.transport() {

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use app::HttpUpstream;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, VIA};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -48,7 +48,6 @@ fn is_callers_own(name: &str) -> bool {
             | "referer"
             | "cookie"
             | "expect"
-            | "via"
             | "forwarded"
             | "proxy-authorization"
             | "x-real-ip"
@@ -71,6 +70,8 @@ fn is_upstreams_own(name: &str) -> bool {
 /// Connections to all upstreams over HTTP.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// By what it knows its own requests again (RFC 9110, 7.6.3).
+    via: HeaderValue,
     plain: Pool<HttpConnector, Body>,
     /// Made when the first upstream needs it: the system's roots take a megabyte.
     tls: OnceLock<Pool<HttpsConnector<HttpConnector>, Body>>,
@@ -78,7 +79,18 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        Self { plain: builder().build(connector()), tls: OnceLock::new() }
+        let name = format!("1.1 keyward-{}", uuid::Uuid::new_v4().simple());
+        let via = HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("1.1 keyward"));
+        Self { via, plain: builder().build(connector()), tls: OnceLock::new() }
+    }
+
+    /// Whether a request with these headers has come from here: an upstream that leads back to this
+    /// very server would be asked without end.
+    pub(crate) fn has_sent(&self, headers: &HeaderMap) -> bool {
+        let own = self.via.as_bytes();
+        headers.get_all(VIA).iter().any(|via| {
+            via.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii() == own)
+        })
     }
 
     /// Sends a request on and gives the upstream's answer, whose body arrives as it is read.
@@ -90,7 +102,8 @@ impl Client {
         parts: Parts,
         body: Body,
     ) -> Result<Response<Body>, Refused> {
-        let request = request(upstream, parts, body);
+        let mut request = request(upstream, parts, body);
+        request.headers_mut().append(VIA, self.via.clone());
         let sent = async {
             if upstream.uri().scheme_str() == Some("https") {
                 self.tls.get_or_init(|| builder().build(tls_connector())).request(request).await

@@ -493,3 +493,37 @@ async fn a_refused_key_never_reaches_the_upstream() {
     assert_eq!(upstream.heard().len(), 0);
     assert_eq!(fixture.send(ping(OTHER, &elsewhere)).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_request_that_has_passed_here_before_is_refused() {
+    let upstream = Upstream::with(200, &[], "").await;
+    let fixture = fixture(&upstream).await;
+    let key = fixture.key().await.key;
+    let mut asked = ping(EDITOR, &key);
+    asked.headers_mut().insert("via", "1.1 somebody".parse().unwrap());
+    assert_eq!(fixture.send(asked).await.status, 200);
+    let via: Vec<_> = upstream.only().headers.get_all("via").iter().cloned().collect();
+    assert_eq!(via.len(), 2);
+    assert_eq!(via[0], "1.1 somebody");
+    let mut again = ping(EDITOR, &key);
+    let both = format!("1.1 other, {}", via[1].to_str().unwrap());
+    again.headers_mut().insert("via", both.parse().unwrap());
+    let answer = fixture.send(again).await;
+    assert_eq!(answer.status, 508);
+    assert!(answer.refusal().contains("leads back"));
+    assert_eq!(upstream.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cut_in_the_middle_of_an_event_is_an_error_and_no_part_of_it() {
+    let (upstream, frames) = streaming().await;
+    let fixture = fixture(&upstream).await;
+    let key = fixture.key().await.key;
+    frames.unbounded_send(Ok("data: {\"half".into())).unwrap();
+    let response = fixture.router.clone().oneshot(listening(&key)).await.unwrap();
+    let mut stream = response.into_body().into_data_stream();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "data: {\"half");
+    let rest = tokio::spawn(async move { stream.next().await.unwrap() });
+    fixture.regenerate(Slot::Primary).await;
+    assert!(rest.await.unwrap().is_err());
+}
