@@ -272,8 +272,8 @@ pub(crate) struct CallArguments {
 pub(crate) enum ServerCommand {
     /// Lists the MCP servers with their URLs and tools
     ///
-    /// Servers of mcp.json are asked for their tools, and listed with what is known of them after
-    /// 1.5 s: one that is down keeps nobody from the list.
+    /// Servers of mcp.json are asked for their tools where what is known of them is older than 3
+    /// minutes, and listed with what is known after 1.5 s: one that is down keeps nobody from the list.
     List {
         #[command(flatten)]
         call: CallArguments,

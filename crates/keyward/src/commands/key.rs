@@ -58,7 +58,10 @@ async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<
          To see its tools:\n  \
            curl -s {url} -H 'X-API-Key: {key}' \\\n    \
              -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\\n    \
-             -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}}'",
+             -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/list' \\\n    \
+             -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{{\"_meta\":{{\n         \
+             \"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\n         \
+             \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}}}'",
         expires(&member(issued, "notAfter"), now),
         reaches(issued),
         member(issued, "id"),
