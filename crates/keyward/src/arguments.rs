@@ -350,7 +350,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct IssueArguments {
     /// The server whose URL is printed [default: that of the scopes, else the only one, else
-    /// /api/mcp with all tools]
+    /// /api/mcp with the tools of all workflows]
     ///
     /// The key reaches the whole app all the same, unless --scope says otherwise. With scopes it
     /// must be a server of one of them, and must be named if they are of several.
@@ -358,7 +358,7 @@ pub(crate) struct IssueArguments {
     pub(crate) server: Option<String>,
     /// What the key reaches: SERVER or SERVER/TOOL [default: the whole app]
     ///
-    /// May be repeated. `default` names the server with all tools.
+    /// May be repeated. `default` names the server with the tools of all workflows.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
     /// A name for the register
@@ -395,7 +395,7 @@ pub(crate) struct NarrowArguments {
     pub(crate) expiry: ExpiryArguments,
     /// What the new key reaches of what the old one does: SERVER or SERVER/TOOL
     ///
-    /// May be repeated. `default` names the server with all tools.
+    /// May be repeated. `default` names the server with the tools of all workflows.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
     /// Print the key and what it is as JSON

@@ -50,7 +50,8 @@ fn not_a_folder(dir: &Path, error: io::Error) -> Error {
              one that works with keyward init {what}"
         )),
         io::ErrorKind::NotADirectory => Error::Unfit(format!(
-            "{what} is no folder: name the folder of a Logic Apps Standard project"
+            "{what} is no folder: name the folder of a Logic Apps Standard project; to serve the MCP \
+             servers of one mcp.json: keyward serve --mcp-json {what}"
         )),
         _ => Error::io(format!("read the app folder {what}"))(error),
     }

@@ -16,6 +16,7 @@ use crate::output;
 
 const HOST: &str = "host.json";
 const MCP_JSON: &str = "mcp.json";
+const MCPSERVERS_JSON: &str = "mcpservers.json";
 
 /// The host.json of an app that is one mcp.json: whoever serves it wants its servers, behind keys.
 const IMPLIED_HOST: &str = r#"{"version":"2.0","extensions":{"workflow":{"McpServerEndpoints":{"enable":true,"authentication":{"type":"ApiKey"}}}}}"#;
@@ -55,6 +56,19 @@ impl Place {
             Self::Folder(dir) => folder::read(dir),
             Self::McpJson(file) => read_mcp_json(file),
         }
+    }
+
+    /// Tells of an mcpservers.json that somebody may rely on, and that is not read.
+    pub(crate) fn unread_allow_list(&self) -> Option<String> {
+        let Self::McpJson(file) = self else { return None };
+        let beside = file.with_file_name(MCPSERVERS_JSON);
+        beside.is_file().then(|| {
+            format!(
+                "{}: is not read with --mcp-json: make an app folder of the two with a host.json, or \
+                 limit API keys with --scope",
+                beside.display()
+            )
+        })
     }
 
     /// Makes an error of what does not hold there, with what its reader may have meant.

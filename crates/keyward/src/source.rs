@@ -62,7 +62,8 @@ impl Source {
         }
         let unreadable =
             folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
-        let left_out = app.left_out().iter().map(ToString::to_string).chain(unreadable).collect();
+        let left_out = app.left_out().iter().map(ToString::to_string);
+        let left_out = left_out.chain(unreadable).chain(self.place.unread_allow_list()).collect();
         Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })
     }
 

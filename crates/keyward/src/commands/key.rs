@@ -4,6 +4,7 @@ use keys::{Clock as _, Scope, SystemClock, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::offline;
+use super::server::{DEFAULT, LIST};
 use crate::arguments::{CallArguments, ExpiryArguments, IssueArguments, KeyCommand};
 use crate::client::{Client, Surroundings, no_body};
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<
     if arguments.quiet {
         return output::print(key);
     }
+    let elsewhere = elsewhere(&client, url).await?;
     let name = server_name(url);
     let issued = answer.get("apiKey").unwrap_or(&Value::Null);
     output::print(&format!(
@@ -61,7 +63,7 @@ async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<
              -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/list' \\\n    \
              -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{{\"_meta\":{{\n         \
              \"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\n         \
-             \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}}}'",
+             \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}}}'{elsewhere}",
         expires(&member(issued, "notAfter"), now),
         reaches(issued),
         member(issued, "id"),
@@ -120,6 +122,26 @@ fn server_in_reach<'a>(named: Option<&'a str>, scopes: &'a [Scope]) -> Result<Op
 const ALL_TOOLS: &str = "default";
 
 /// The name that a client may give the server: the last part of its path that is one.
+/// Says where the tools are, if the server at this URL is the default one and has none.
+async fn elsewhere(client: &Client, url: &str) -> Result<String> {
+    if url.contains("/mcpservers/") {
+        return Ok(String::new());
+    }
+    let default = client.call(LIST, &[], &json!({ "serverName": DEFAULT })).await?;
+    let has_tools =
+        rows(&default).any(|row| row.get("tools").is_some_and(|tools| *tools != json!([])));
+    let all = client.call(LIST, &[], &no_body()).await?;
+    let names: Vec<String> = rows(&all).map(|row| member(row, "name")).collect();
+    Ok(match (has_tools, names.as_slice()) {
+        (true, _) | (false, []) => String::new(),
+        (false, names) => format!(
+            "\n\nThat server has no tools here. The key reaches these too, each at a URL of its own, which \
+             --server NAME prints: {}",
+            names.join(", ")
+        ),
+    })
+}
+
 fn server_name(url: &str) -> &str {
     match url.rsplit('/').nth(1) {
         Some(name) if url.contains("/mcpservers/") => name,

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::output;
 
 /// The server of all tools, which the list of servers leaves out unless it is asked for.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
-const LIST: &str = "listMcpServers";
+pub(super) const LIST: &str = "listMcpServers";
 
 /// Runs a command on servers.
 pub(crate) async fn run(command: &ServerCommand, around: &Surroundings<'_>) -> Result<()> {

@@ -232,3 +232,22 @@ fn a_file_that_is_switched_by_a_link_beside_it_is_served() {
     assert!(line.contains("server one removed"), "{line}");
     assert_eq!(server.stop(), 0);
 }
+
+#[test]
+fn who_looks_in_the_wrong_place_is_told_of_the_right_one() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(FILE, r#"{"servers":{"one":{"command":"true"},"two":{"command":"true"}}}"#);
+    sandbox.write(".vscode/mcpservers.json", r#"{"mcpServers":[{"name":"one","tools":[]}]}"#);
+    sandbox.run(&["serve", FILE]).failed(3, &["is no folder", "keyward serve --mcp-json"]);
+
+    let server = sandbox.serve_by(serve(&sandbox, &["--json"]));
+    let log = server.log.text();
+    assert!(log.contains("mcpservers.json") && log.contains("is not read"), "{log}");
+    let issued = sandbox.run(&["key", "issue"]).ok();
+    assert!(
+        issued.contains("/api/mcp") && issued.contains("--server NAME prints: one, two"),
+        "{issued}"
+    );
+    let issued = sandbox.run(&["key", "issue", "--server", "one"]).ok();
+    assert!(!issued.contains("no tools"), "{issued}");
+}
