@@ -26,10 +26,10 @@ const INVALID_PARAMS: i32 = -32602;
 const HEADER_MISMATCH: i32 = -32020;
 
 /// What stands in a JSON-RPC message (JSON-RPC 2.0, 4 and 5). Anything else is not forwarded.
-const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+pub(super) const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 
 /// The params by which servers decide what a message does.
-const PARAMS: &[&str] = &[
+pub(super) const PARAMS: &[&str] = &[
     "_meta",
     "arguments",
     "argument",

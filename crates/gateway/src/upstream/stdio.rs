@@ -9,6 +9,7 @@ mod headers;
 mod lines;
 mod message;
 mod noise;
+mod plain;
 mod process;
 mod queue;
 mod report;
@@ -290,9 +291,23 @@ impl Inner {
             // What a notification names is not known by that name to anyone else.
             return answers::accepted();
         };
+        let invalid = |text: String| {
+            bad_request(Some(raw_id), &Fault { code: answers::INVALID_REQUEST, message: text })
+        };
+        if method == "initialize" || method.starts_with("notifications/") {
+            // A lenient server would act on it, for everybody.
+            return invalid(format!("{method} is no request of this protocol version"));
+        }
+        let text = match plain::plain(message.text) {
+            Ok(text) => text,
+            Err(why) => return invalid(why),
+        };
         let version = match headers::check(headers, method, params) {
             Ok(version) => version,
             Err(fault) => return bad_request(Some(raw_id), &fault),
+        };
+        let Some(message) = Message::read(text.as_bytes()) else {
+            return invalid("the request is not one JSON-RPC message".to_owned());
         };
         let shared = match self.shared(route) {
             Ok(shared) => shared,
@@ -305,7 +320,7 @@ impl Inner {
                 return bad_request(Some(raw_id), &fault);
             }
         }
-        let (messages, caller) = match shared.call(route, message) {
+        let (messages, caller) = match shared.call(route, &message) {
             Ok(called) => called,
             Err(why) => return not_called(raw_id, &why),
         };
@@ -353,9 +368,10 @@ impl Inner {
         let name = &shared.route.server;
         info!(server.name = name, "{name} speaks protocol versions with sessions only");
         let mut state = self.state();
-        let server = state.server(&shared.route);
-        server.older_until = Some(Instant::now() + limits::OLDER_REMEMBERED);
-        server.shared_backoff.works();
+        if let Some(server) = state.known(&shared.route) {
+            server.older_until = Some(Instant::now() + limits::OLDER_REMEMBERED);
+            server.shared_backoff.works();
+        }
         if shared.is_unused() {
             shared.stop.cancel();
         }
@@ -423,11 +439,13 @@ impl Inner {
         let ending = started.run(name, &*session, &self.means, &session.stop, place).await;
         let mut state = self.state();
         state.sessions.remove(&session.id);
-        let backoff = &mut state.server(&session.route).session_backoff;
-        if session.has_heard() {
-            backoff.works();
-        } else if ending != Ending::Stopped {
-            backoff.failed(Instant::now(), since.elapsed(), limits::BACKOFF_FREE);
+        if let Some(server) = state.known(&session.route) {
+            let backoff = &mut server.session_backoff;
+            if session.has_heard() {
+                backoff.works();
+            } else if ending != Ending::Stopped {
+                backoff.failed(Instant::now(), since.elapsed(), limits::BACKOFF_FREE);
+            }
         }
         drop(state);
         tell(name, &ending);
@@ -471,13 +489,14 @@ impl Inner {
         info!(server.name = name, "Started the process of {name} that its clients share");
         let ending = started.run(name, &*shared, &self.means, &shared.stop, place).await;
         let mut state = self.state();
-        let server = state.server(&shared.route);
-        // One that ends by itself, unused and content, has not failed.
-        if ending != Ending::Stopped && (ending != Ending::Exited(0) || !shared.is_unused()) {
-            server.shared_backoff.failed(Instant::now(), shared.started_at.elapsed(), 0);
-        }
-        if server.shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, &shared)) {
-            server.shared = None;
+        if let Some(server) = state.known(&shared.route) {
+            // One that ends by itself, unused and content, has not failed.
+            if ending != Ending::Stopped && (ending != Ending::Exited(0) || !shared.is_unused()) {
+                server.shared_backoff.failed(Instant::now(), shared.started_at.elapsed(), 0);
+            }
+            if server.shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, &shared)) {
+                server.shared = None;
+            }
         }
         drop(state);
         tell(name, &ending);
@@ -508,6 +527,12 @@ impl Inner {
 }
 
 impl State {
+    /// What is known of a server that is still the one that something was begun on.
+    fn known(&mut self, route: &Route) -> Option<&mut ServerState> {
+        let server = self.servers.get_mut(&(route.app, route.server.clone()))?;
+        (server.upstream == route.upstream).then_some(server)
+    }
+
     /// What is known of a server; what was known of another that had its name is forgotten.
     fn server(&mut self, route: &Route) -> &mut ServerState {
         let fresh = || ServerState {

@@ -422,6 +422,30 @@ fn clients_of_a_shared_child_get_their_own_answers() {
 }
 
 #[test]
+fn a_request_that_a_shared_child_could_read_in_two_ways_does_not_reach_it() {
+    let desk = Desk::new("newer");
+    let (headers, message) = newer(1, "tools/call", &json!({ "name": "pid" }));
+    let sent = message.to_string();
+    for (place, second) in [
+        (r#""id":1"#, r#""ID":7,"id":1"#),
+        (r#""params":{"#, r#""Params":{},"params":{"#),
+        (r#""params":{"#, r#""params":{"_Meta":{"progressToken":7},"#),
+        (r#""_meta":{"#, r#""_meta":{"ProgressToken":7,"#),
+        (r#""_meta":{"#, r#""_meta":{"progressToken":1,"progressToken":7,"#),
+    ] {
+        assert!(sent.contains(place), "{sent}");
+        let body = sent.replacen(place, second, 1);
+        let all = format!("{}{headers}", desk.headers());
+        let answer = post(desk.server.listen(), PATH, &all, &body);
+        assert_eq!(answer.status, 400, "{body} {answer:?}");
+        assert_eq!(answer.json()["error"]["code"], -32600, "{answer:?}");
+    }
+    let (headers, message) = newer(1, "notifications/cancelled", &json!({ "requestId": 7 }));
+    assert_eq!(desk.post(&headers, &message).status, 400);
+    assert_eq!(desk.newer_tool(1, "pid", &json!({})).status, 200);
+}
+
+#[test]
 fn a_client_that_goes_cancels_its_call_and_its_late_answer_reaches_nobody() {
     let desk = Desk::new("newer");
     let cancelled = || text(&desk.newer_tool(1, "cancelled", &json!({})));
@@ -466,6 +490,22 @@ fn a_server_that_is_removed_ends_with_all_its_processes() {
         until("its processes have ended", || desk.processes().is_empty());
     }
     assert_eq!(session.tool("pid", &json!({})).status, 404);
+}
+
+#[test]
+fn a_process_that_ends_leaves_the_one_of_the_entry_that_came_after_it() {
+    let desk = Desk::new("stubborn");
+    let pid = || text(&desk.newer_tool(1, "pid", &json!({})));
+    let first = pid();
+    let (script, marker) = (desk.sandbox.path("desk.py"), desk.sandbox.path("marker"));
+    let entry = json!({ "command": "python3", "args": [script, marker, "newer"] });
+    desk.sandbox.write("tools/mcp.json", &json!({ "servers": { "desk": entry } }).to_string());
+    until("the new entry holds", || pid() != first);
+    let second = pid();
+    // It does not end when it is asked to, so that it ends while the other is in use.
+    desk.server.log.wait_for(0, "A process of desk has ended");
+    assert!(!Path::new(&format!("/proc/{first}")).exists());
+    assert_eq!(pid(), second);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Id {
         }
     }
 
-    /// Gives the id if it is one of ours: we count from 1.
+    /// Gives the id if it can be one of ours: they are positive numbers.
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Number(number) => u64::try_from(*number).ok(),

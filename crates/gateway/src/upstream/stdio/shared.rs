@@ -28,6 +28,10 @@ use crate::upstream::Route;
 /// How many calls are remembered that were given up: their late answers are no noise.
 const GIVEN_UP: usize = 1024;
 
+/// The most that is between the numbers of two calls. Servers may read them as 32-bit integers, whose
+/// range is left after millions of calls.
+const NUMBER_STEP: u64 = 256;
+
 /// A child that many clients use.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -56,7 +60,8 @@ struct State {
     calls: BTreeMap<u64, Call>,
     /// Calls whose client has gone, with whom it was.
     given_up: BTreeMap<u64, Option<ApiKeyId>>,
-    call_count: u64,
+    /// Under which the last call was sent; no client can tell which comes next.
+    last_number: u64,
     tools_changed: u64,
     used_at: Instant,
     is_over: bool,
@@ -106,7 +111,7 @@ impl Shared {
         let state = State {
             calls: BTreeMap::new(),
             given_up: BTreeMap::new(),
-            call_count: 0,
+            last_number: random() >> 2,
             tools_changed: 0,
             used_at: now,
             is_over: false,
@@ -250,8 +255,8 @@ impl Shared {
             return Err(NotCalled::TooMany);
         }
         state.used_at = Instant::now();
-        state.call_count += 1;
-        let number = state.call_count;
+        state.last_number += 1 + random() % NUMBER_STEP;
+        let number = state.last_number;
         state.calls.insert(number, call);
         Ok(number)
     }
@@ -400,6 +405,12 @@ impl Listener for Shared {
         let state = self.state();
         state.calls.is_empty() && state.used_at.elapsed() >= limits::SHARED_IDLE
     }
+}
+
+/// Gives 32 random bits.
+fn random() -> u64 {
+    let id = uuid::Uuid::new_v4();
+    id.as_bytes().iter().skip(12).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
 fn refused(raw_id: &RawValue, method: &str) -> Bytes {
