@@ -320,13 +320,13 @@ impl Inner {
                 return bad_request(Some(raw_id), &fault);
             }
         }
+        if method == "server/discover" && !shared.is_proved() {
+            return self.discover(&shared, route, raw_id, &version).await;
+        }
         let (messages, caller) = match shared.call(route, &message) {
             Ok(called) => called,
             Err(why) => return not_called(raw_id, &why),
         };
-        if method == "server/discover" && !shared.is_proved() {
-            return self.discover(&shared, raw_id, messages, caller).await;
-        }
         let (within, form) = (shared::head_within(method), Form::wanted(headers));
         answers::respond(messages, caller, within, form, shared::status).await
     }
@@ -336,10 +336,21 @@ impl Inner {
     async fn discover(
         &self,
         shared: &Arc<Shared>,
+        route: &Route,
         raw_id: &RawValue,
-        mut messages: queue::Receiver<Note>,
-        caller: shared::Caller,
+        version: &str,
     ) -> Response<Body> {
+        // The question is ours, so that no client's can be one that every server refuses.
+        let params = shared::own_params(version);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":{raw_id},"method":"server/discover","params":{params}}}"#
+        );
+        let called = Message::read(text.as_bytes())
+            .map_or(Err(NotCalled::Over), |message| shared.call(route, &message));
+        let (mut messages, caller) = match called {
+            Ok(called) => called,
+            Err(why) => return not_called(raw_id, &why),
+        };
         let within = if shared.has_heard() { limits::START_TIME } else { limits::DISCOVER_TIME };
         let first = tokio::time::timeout(within, messages.recv()).await.ok().flatten();
         match first {
@@ -356,9 +367,13 @@ impl Inner {
                 shared.prove();
                 answers::whole(StatusCode::BAD_REQUEST, queue::Piece::new(text, Note::Error(code)))
             }
-            _ => {
+            refused => {
                 drop(caller);
-                self.note_older(shared);
+                // One that says nothing may be busy, and one that has answered without a session
+                // needs none.
+                if refused.is_some() && version == headers::NEWER && !shared.has_answered() {
+                    self.note_older(shared);
+                }
                 older(raw_id, "server/discover", "")
             }
         }

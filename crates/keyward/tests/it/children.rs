@@ -549,6 +549,20 @@ fn a_server_of_older_versions_makes_newer_clients_fall_back() {
 }
 
 #[test]
+fn no_client_makes_a_server_one_of_older_versions_for_the_others() {
+    let desk = Desk::new("newer");
+    // The server refuses this, and is never asked it.
+    assert_eq!(desk.newer(3, "server/discover", &json!({ "wrong": 1 })).status, 200);
+
+    // This one knows no such method, and yet has answered without a session.
+    let desk = Desk::new("older");
+    assert_eq!(desk.newer_tool(1, "pid", &json!({})).status, 200);
+    let answer = desk.newer(3, "server/discover", &json!({ "wrong": 1 }));
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!(-32601)));
+    assert_eq!(desk.newer_tool(1, "pid", &json!({})).status, 200);
+}
+
+#[test]
 fn a_child_sees_of_the_environment_what_every_child_does_and_what_its_entry_names() {
     let desk = Desk::new("older");
     let seen: Value =

@@ -21,7 +21,7 @@ const PARAM: &str = "mcp-param-";
 pub(super) const OLDER: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The first protocol version without sessions.
-const NEWER: &str = "2026-07-28";
+pub(super) const NEWER: &str = "2026-07-28";
 
 /// How a client and a server speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

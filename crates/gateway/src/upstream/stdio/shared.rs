@@ -43,6 +43,8 @@ pub(super) struct Shared {
     heard: AtomicBool,
     /// Whether it has said that it speaks a version without sessions.
     proved: AtomicBool,
+    /// Whether it has answered anything with a result.
+    answered: AtomicBool,
     state: Mutex<State>,
     annotations: tokio::sync::Mutex<Option<Known>>,
 }
@@ -124,6 +126,7 @@ impl Shared {
             feed,
             heard: AtomicBool::new(false),
             proved: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             state: Mutex::new(state),
             annotations: tokio::sync::Mutex::default(),
         }
@@ -142,6 +145,11 @@ impl Shared {
     /// Notes that it has shown so.
     pub(super) fn prove(&self) {
         self.proved.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether it has answered anything with a result.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Says whether no request is under way.
@@ -207,12 +215,7 @@ impl Shared {
     async fn ask_tools(self: &Arc<Self>, version: &str, annotations: &mut Annotations) {
         let mut cursor = None;
         for _ in 0..limits::SCHEMAS_PAGES {
-            let mut params = json!({ "_meta": {
-                "io.modelcontextprotocol/protocolVersion": version,
-                "io.modelcontextprotocol/clientInfo":
-                    { "name": "keyward", "version": env!("CARGO_PKG_VERSION") },
-                "io.modelcontextprotocol/clientCapabilities": {},
-            } });
+            let mut params = own_params(version);
             if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
                 params.insert("cursor".to_owned(), cursor);
             }
@@ -279,6 +282,9 @@ impl Shared {
 
     fn answer(&self, line: &mut Line, message: &Message<'_>, id: &Id, outcome: Outcome<'_>) {
         let Kind::Response { raw_id, .. } = &message.kind else { return };
+        if matches!(outcome, Outcome::Result(_)) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
         let mut state = self.state();
         let call = id.number().and_then(|number| state.calls.remove(&number));
         let Some(call) = call else {
@@ -405,6 +411,16 @@ impl Listener for Shared {
         let state = self.state();
         state.calls.is_empty() && state.used_at.elapsed() >= limits::SHARED_IDLE
     }
+}
+
+/// The params of a request of ours.
+pub(super) fn own_params(version: &str) -> serde_json::Value {
+    json!({ "_meta": {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo":
+            { "name": "keyward", "version": env!("CARGO_PKG_VERSION") },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } })
 }
 
 /// Gives 32 random bits.

@@ -84,6 +84,8 @@ def answer(message):
     if method == "initialize":
         info = {"name": "desk", "version": "1"}
         send({"id": ident, "result": {"protocolVersion": OLDER, "capabilities": {"tools": {}}, "serverInfo": info}})
+    elif method == "server/discover" and BEHAVIOUR == "newer" and "wrong" in params:
+        send({"id": ident, "error": {"code": -32602, "message": "wrong"}})
     elif method == "server/discover" and BEHAVIOUR == "newer":
         send({"id": ident, "result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}})
     elif method == "tools/list":
