@@ -549,6 +549,22 @@ fn a_server_of_older_versions_makes_newer_clients_fall_back() {
 }
 
 #[test]
+fn a_shared_child_logs_to_a_client_until_another_key_has_used_it() {
+    let desk = Desk::new("newer");
+    let manage = format!("http://{}", desk.server.manage_listen());
+    let issued = desk.sandbox.run(&["key", "issue", "--quiet", "--manage-url", &manage]);
+    let other = Desk { key: issued.ok().trim().to_owned(), ..desk };
+    let params = json!({ "name": "log", "_meta": { "io.modelcontextprotocol/logLevel": "info" } });
+    let said = |answer: &Answer| answer.body.contains("a secret of the call");
+    let logged = other.newer(1, "tools/call", &params);
+    assert!(said(&logged), "{logged:?}");
+    let issued = other.sandbox.run(&["key", "issue", "--quiet", "--manage-url", &manage]);
+    let desk = Desk { key: issued.ok().trim().to_owned(), ..other };
+    let logged = desk.newer(1, "tools/call", &params);
+    assert!(logged.status == 200 && !said(&logged), "{logged:?}");
+}
+
+#[test]
 fn no_client_makes_a_server_one_of_older_versions_for_the_others() {
     let desk = Desk::new("newer");
     // The server refuses this, and is never asked it.
@@ -632,8 +648,10 @@ fn what_cannot_be_started_is_said_without_its_arguments() {
 #[test]
 fn a_child_that_ends_at_once_or_is_deaf_holds_nobody_up() {
     let desk = Desk::of(Sandbox::new(), &json!({ "command": "false" }));
-    let message = desk.initialize().json()["error"]["message"].clone();
-    assert_eq!(message, "this MCP server's process ended with exit status 1");
+    let answer = desk.initialize();
+    let error = answer.json()["error"].clone();
+    assert_eq!((answer.status, &error["code"]), (502, &json!(-32010)), "{answer:?}");
+    assert_eq!(error["message"], "this MCP server's process ended with exit status 1");
     until("it is started again and again", || desk.initialize().status == 503);
 
     let desk = Desk::new("deaf");

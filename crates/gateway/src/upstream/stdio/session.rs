@@ -189,7 +189,7 @@ impl Session {
         state.parked = None;
         drop(state);
         for call in calls.into_values() {
-            call.messages.send_last(lost(&call.raw_id, ending));
+            call.messages.send_last(lost(&call.raw_id, ending, self.has_heard()));
         }
     }
 
@@ -251,14 +251,20 @@ impl Session {
     }
 
     /// Keeps a message for the stream that a client may open.
-    fn keep(&self, line: &Line) {
+    fn keep(&self, line: Line) {
+        let most = usize::try_from(limits::BACKLOG_BYTES).unwrap_or(usize::MAX);
+        if line.text.len() > most {
+            return self.ignore("too long to be kept for a client that has no stream open");
+        }
         let mut state = self.state();
         if state.common.is_closed() && state.parked.is_none() {
             let (common, parked) = queue(limits::BACKLOG_BYTES);
             state.common = common;
             state.parked = Some(parked);
         }
-        let kept = state.common.try_send(Piece::new(line.text.clone(), Note::More));
+        let mut piece = Piece::new(line.text, Note::More);
+        piece.room = line.room;
+        let kept = state.common.try_send(piece);
         drop(state);
         if kept.is_err() {
             self.ignore("for a client that has no stream open, and has missed many");
@@ -308,13 +314,15 @@ impl Listener for Session {
             Kind::Request { .. } | Kind::Notification { .. } => None,
         };
         let Some(listener) = listener.or_else(|| self.listener()) else {
-            return self.keep(&line);
+            return self.keep(line);
         };
+        let is_short = line.room.is_none();
         let mut piece = Piece::new(line.text.clone(), Note::More);
         piece.room = line.room.take();
         match listener.send(piece, limits::SLOW_CLIENT_TIME).await {
             Ok(()) => {}
-            Err(NotTaken::Gone) => self.keep(&line),
+            Err(NotTaken::Gone) if is_short => self.keep(line),
+            Err(NotTaken::Gone) => self.ignore("a long one, for a client that has just gone"),
             Err(NotTaken::Full) => self.ignore("its client does not read"),
         }
     }
@@ -328,15 +336,15 @@ impl Listener for Session {
     }
 }
 
-/// Says of a call that its child will not answer it.
-pub(super) fn lost(raw_id: &RawValue, ending: &Ending) -> Piece<Note> {
-    let text = format!("this MCP server's process {ending}");
-    let text = answers::error_text(Some(raw_id), INTERNAL, &text, &Value::Null);
-    let note = match ending {
-        Ending::NotStarted(_) => Note::Lost,
-        _ => Note::Error(INTERNAL),
+/// Says of a call that its child will not answer it. One that has never said anything is no upstream.
+pub(super) fn lost(raw_id: &RawValue, ending: &Ending, has_heard: bool) -> Piece<Note> {
+    let (code, note) = if has_heard {
+        (INTERNAL, Note::Error(INTERNAL))
+    } else {
+        (crate::refusal::CODE.into(), Note::Lost)
     };
-    Piece::new(text, note)
+    let text = format!("this MCP server's process {ending}");
+    Piece::new(answers::error_text(Some(raw_id), code, &text, &Value::Null), note)
 }
 
 /// Says that a session is not known, as `UnknownSession` does, with the request's id.

@@ -1,13 +1,13 @@
 //! The child that all clients of 2026-07-28 share: what names a request is ours on the way in, and
 //! each client's own on the way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
-use keys::{ApiKeyId, Claims};
+use keys::{ApiKeyId, ChildId, Claims};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant, timeout};
@@ -60,14 +60,31 @@ struct Known {
 #[derive(Debug)]
 struct State {
     calls: BTreeMap<u64, Call>,
-    /// Calls whose client has gone, with whom it was.
-    given_up: BTreeMap<u64, Option<ApiKeyId>>,
+    /// Calls whose client has gone.
+    given_up: BTreeSet<u64>,
     /// Under which the last call was sent; no client can tell which comes next.
     last_number: u64,
+    users: Users,
     tools_changed: u64,
     used_at: Instant,
     is_over: bool,
     noise: Noise,
+}
+
+/// Who has used a child so far.
+#[derive(Debug)]
+enum Users {
+    None,
+    /// None is whoever comes without a key.
+    One(Option<Identity>),
+    Many,
+}
+
+/// An API key, told apart from what it was narrowed from.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    key: ApiKeyId,
+    children: Vec<ChildId>,
 }
 
 /// A request that the child has not answered yet.
@@ -75,7 +92,6 @@ struct State {
 struct Call {
     raw_id: Box<RawValue>,
     progress: Option<Box<RawValue>>,
-    key: Option<ApiKeyId>,
     messages: Sender<Note>,
     is_subscription: bool,
     wants_log: bool,
@@ -112,7 +128,8 @@ impl Shared {
         let now = Instant::now();
         let state = State {
             calls: BTreeMap::new(),
-            given_up: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+            users: Users::None,
             last_number: random() >> 2,
             tools_changed: 0,
             used_at: now,
@@ -157,12 +174,22 @@ impl Shared {
         self.state().calls.is_empty()
     }
 
-    /// Sends a request under a name of ours. The call is given up when the caller is dropped.
+    /// Sends a client's request under a name of ours. The call is given up when the caller is dropped.
     pub(super) fn call(
         self: &Arc<Self>,
         route: &Route,
         message: &Message<'_>,
     ) -> Result<(Receiver<Note>, Caller), NotCalled> {
+        let is_listing = matches!(&message.kind, Kind::Request { method, .. }
+            if matches!(method.as_str(), "server/discover" | "tools/list"));
+        // Keyward's own lists are asked for without a key, and there is no client to tell of.
+        if route.claim.key.is_some() || !is_listing {
+            self.state().users.add(route.claim.key.as_ref().map(Identity::of));
+        }
+        self.ask(message)
+    }
+
+    fn ask(self: &Arc<Self>, message: &Message<'_>) -> Result<(Receiver<Note>, Caller), NotCalled> {
         let Kind::Request { raw_id, method, params, .. } = &message.kind else {
             return Err(NotCalled::Over);
         };
@@ -171,7 +198,6 @@ impl Shared {
         let call = Call {
             raw_id: (*raw_id).to_owned(),
             progress: meta.progress_token.map(ToOwned::to_owned),
-            key: route.claim.key.as_ref().map(Claims::key_id),
             messages,
             is_subscription: method == "subscriptions/listen",
             wants_log: meta.log_level.is_some(),
@@ -223,7 +249,7 @@ impl Shared {
                 json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": params });
             let text = request.to_string();
             let Some(message) = Message::read(text.as_bytes()) else { return };
-            let Ok((mut answer, _caller)) = self.call(&self.route, &message) else { return };
+            let Ok((mut answer, _caller)) = self.ask(&message) else { return };
             // Progress was not asked for, so that the first message is the last.
             let Some(piece) = answer.recv().await else { return };
             let Some(Kind::Response { outcome: Outcome::Result(page), .. }) =
@@ -245,7 +271,7 @@ impl Shared {
         let calls = std::mem::take(&mut state.calls);
         drop(state);
         for call in calls.into_values() {
-            call.messages.send_last(lost(&call.raw_id, ending));
+            call.messages.send_last(lost(&call.raw_id, ending, self.has_heard()));
         }
     }
 
@@ -266,9 +292,11 @@ impl Shared {
 
     fn give_up(&self, number: u64) {
         let mut state = self.state();
-        let Some(call) = state.calls.remove(&number) else { return };
+        if state.calls.remove(&number).is_none() {
+            return;
+        }
         state.used_at = Instant::now();
-        state.given_up.insert(number, call.key);
+        state.given_up.insert(number);
         if state.given_up.len() > GIVEN_UP {
             state.given_up.pop_first();
         }
@@ -288,7 +316,7 @@ impl Shared {
         let mut state = self.state();
         let call = id.number().and_then(|number| state.calls.remove(&number));
         let Some(call) = call else {
-            let late = id.number().and_then(|number| state.given_up.remove(&number)).is_some();
+            let late = id.number().is_some_and(|number| state.given_up.remove(&number));
             drop(state);
             if !late {
                 self.ignore("it answers no request that is under way");
@@ -373,14 +401,33 @@ impl Shared {
 }
 
 impl State {
-    /// The only call under way, if log messages can be its alone: it has asked for them, and what was
-    /// given up before belongs to the same API key.
+    /// The only call under way, if log messages can be its alone: it has asked for them, and nobody
+    /// else has ever used this child, which may still log what it did for others.
     fn only_one_that_wants_log(&self) -> Option<u64> {
+        match self.users {
+            Users::One(Some(_)) => {}
+            // Without a key, the next client need not be who the last one was.
+            Users::One(None) if self.given_up.is_empty() => {}
+            Users::One(None) | Users::None | Users::Many => return None,
+        }
         let mut calls = self.calls.iter().filter(|(_, call)| !call.is_subscription);
         let (number, call) = calls.next()?;
-        let is_alone = calls.next().is_none()
-            && self.given_up.values().all(|key| key.is_some() && *key == call.key);
-        (is_alone && call.wants_log).then_some(*number)
+        (calls.next().is_none() && call.wants_log).then_some(*number)
+    }
+}
+
+impl Identity {
+    fn of(claims: &Claims) -> Self {
+        Self { key: claims.key_id(), children: claims.child_ids().to_vec() }
+    }
+}
+
+impl Users {
+    fn add(&mut self, user: Option<Identity>) {
+        let is_known = matches!(self, Self::One(one) if *one == user);
+        if !is_known {
+            *self = if matches!(self, Self::None) { Self::One(user) } else { Self::Many };
+        }
     }
 }
 

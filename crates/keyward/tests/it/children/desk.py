@@ -41,6 +41,9 @@ def call(message, name, arguments):
     if name == "progress":
         send({"method": "notifications/progress", "params": {"progressToken": token, "progress": 1}})
         return text("done")
+    if name == "log":
+        send({"method": "notifications/message", "params": {"level": "info", "data": "a secret of the call"}})
+        return text("done")
     if name == "ask":
         ASKED.append(message["id"])
         send({"id": "asked", "method": "sampling/createMessage", "params": {"messages": []}})
