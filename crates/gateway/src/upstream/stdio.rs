@@ -13,6 +13,7 @@ mod plain;
 mod process;
 mod queue;
 mod report;
+mod room;
 mod session;
 mod shared;
 
@@ -29,7 +30,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use keys::AppId;
+use keys::{ApiKeyId, AppId, ChildId, Claims};
 use rustix::io::Errno;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -46,6 +47,7 @@ use self::message::{Kind, Message};
 use self::process::{Backoff, Ending, Feed, Listener as _, Means, Started};
 use self::queue::NotTaken;
 pub use self::report::Report;
+use self::room::{Held, Room};
 use self::session::{Session, Unclaimed};
 use self::shared::{NotCalled, Shared};
 use super::{Route, SESSION};
@@ -567,27 +569,38 @@ impl State {
         server
     }
 
-    /// Ends the session that has gone unused the longest where there are too many.
+    /// Ends a session where there are too many.
     fn make_room(&mut self, route: &Route) -> Result<(), NoChild> {
-        let key = route.claim.key.as_ref().map(keys::Claims::key_id);
         let here = |session: &&Arc<Session>| {
             session.route.app == route.app && session.route.server == route.server
         };
-        let all: Vec<_> = self.sessions.values().filter(here).collect();
-        let own: Vec<_> = all.iter().filter(|session| session.key() == key).copied().collect();
-        let is_full = own.len() >= limits::KEY_SESSION_COUNT;
-        if !is_full && all.len() < limits::SERVER_SESSION_COUNT {
-            return Ok(());
-        }
-        let unused = own.into_iter().filter_map(|session| Some((session.unused_since()?, session)));
-        let Some((_, oldest)) = unused.min_by_key(|(since, _)| *since) else {
+        let all: Vec<_> = self.sessions.values().filter(here).cloned().collect();
+        let held: Vec<_> = all
+            .iter()
+            .map(|session| {
+                let (key, children) = holder(&session.route);
+                Held { key, children, unused_since: session.unused_since() }
+            })
+            .collect();
+        let (key, children) = holder(route);
+        let ending = match room::room(&held, &key, &children) {
+            Room::Free => return Ok(()),
+            Room::Without(number) => all.get(number),
+            Room::Full => None,
+        };
+        let Some(ending) = ending else {
             return Err(NoChild::Later(limits::IDLE_LOOK, "too many sessions are open"));
         };
-        oldest.stop.cancel();
-        let id = oldest.id.clone();
-        self.sessions.remove(&id);
+        ending.stop.cancel();
+        self.sessions.remove(&ending.id);
         Ok(())
     }
+}
+
+/// Whose a session on this route is: the key, and what it was narrowed to.
+fn holder(route: &Route) -> (Option<ApiKeyId>, &[ChildId]) {
+    let key = route.claim.key.as_ref();
+    (key.map(Claims::key_id), key.map(Claims::child_ids).unwrap_or_default())
 }
 
 fn failed_start(name: &str, upstream: &StdioUpstream, error: &io::Error) -> NoChild {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use keys::{ApiKeyId, Claims};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
@@ -102,11 +101,6 @@ impl Session {
             noise: Noise::new(limits::LOG_LINES, limits::LOG_PERIOD),
         };
         Self { id, route, stop, feed, heard: AtomicBool::new(false), state: Mutex::new(state) }
-    }
-
-    /// The API key that it was opened with.
-    pub(super) fn key(&self) -> Option<ApiKeyId> {
-        self.route.claim.key.as_ref().map(Claims::key_id)
     }
 
     /// Since when its client has wanted nothing; none while it wants something.
