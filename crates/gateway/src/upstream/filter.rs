@@ -30,8 +30,14 @@ pub(crate) fn reduce(response: Response<Body>, keep: Keep) -> Response<Body> {
     let reader = match media_type(headers).as_deref() {
         Some("application/json") => Reader::Json(BytesMut::new()),
         Some("text/event-stream") => Reader::Events(Events::default()),
-        // What is no success is shown as an error and not read as a list.
-        _ if !response.status().is_success() || response.body().is_end_stream() => return response,
+        // What is no success is shown as an error and not read as a list, and what is only accepted is
+        // not read at all.
+        _ if !response.status().is_success()
+            || response.status() == StatusCode::ACCEPTED
+            || response.body().is_end_stream() =>
+        {
+            return response;
+        }
         _ => {
             return unusable(
                 "the upstream server's answer is neither application/json nor text/event-stream",

@@ -308,6 +308,16 @@ const PIECES: [&str; 24] = [
 ];
 
 #[test]
+fn what_is_only_accepted_passes_without_a_type() {
+    // An empty body of unknown length does not show that it is at its end.
+    let mut accepted = Response::new(chunked(std::iter::empty::<Vec<u8>>()));
+    *accepted.status_mut() = StatusCode::ACCEPTED;
+    let passed = reduce(accepted, keep_read());
+    assert_eq!(passed.status(), StatusCode::ACCEPTED);
+    assert_eq!(read(passed).unwrap(), "");
+}
+
+#[test]
 fn batches_within_batches_end_the_answer_however_deep_they_are() {
     for depth in [2, 200_000] {
         let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
