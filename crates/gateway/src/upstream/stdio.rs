@@ -298,7 +298,8 @@ impl Inner {
         };
         if method == "initialize" || method.starts_with("notifications/") {
             // A lenient server would act on it, for everybody.
-            return invalid(format!("{method} is no request of this protocol version"));
+            let text = format!("{method} is no request of this protocol version");
+            return answers::refuse(StatusCode::NOT_FOUND, Some(raw_id), METHOD_NOT_FOUND, &text);
         }
         let text = match plain::plain(message.text) {
             Ok(text) => text,
