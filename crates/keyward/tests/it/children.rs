@@ -441,7 +441,8 @@ fn a_request_that_a_shared_child_could_read_in_two_ways_does_not_reach_it() {
         assert_eq!(answer.json()["error"]["code"], -32600, "{answer:?}");
     }
     let (headers, message) = newer(1, "notifications/cancelled", &json!({ "requestId": 7 }));
-    assert_eq!(desk.post(&headers, &message).status, 400);
+    let answer = desk.post(&headers, &message);
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!(-32601)));
     assert_eq!(desk.newer_tool(1, "pid", &json!({})).status, 200);
 }
 
