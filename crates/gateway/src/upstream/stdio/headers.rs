@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -53,7 +54,7 @@ pub(super) fn lifecycle(
     let version = sole(headers, VERSION).map_err(|text| Fault::new(INVALID_REQUEST, text))?;
     if let Some(Kind::Request { method, params, .. }) = message.map(|message| &message.kind) {
         if method == "initialize"
-            && let Some(wanted) = message::text(params.protocol_version)
+            && let Some(wanted) = message::text(*params.protocol_version)
         {
             return match version {
                 Some(version) if version != wanted => Err(Fault::new(
@@ -92,7 +93,7 @@ pub(super) fn check(
 ) -> Result<String, Fault> {
     let mismatch = |text: String| Fault::new(HEADER_MISMATCH, text);
     let meta = params.meta();
-    let version = message::text(meta.protocol_version);
+    let version = message::text(*meta.protocol_version);
     let capable = meta.client_capabilities.is_some_and(|raw| raw.get().starts_with('{'));
     let missing: Vec<&str> = [
         (version.is_none(), "io.modelcontextprotocol/protocolVersion"),
@@ -138,9 +139,9 @@ pub(super) fn check(
 /// What `Mcp-Name` must say of a message, if its method has that header.
 fn named(method: &str, params: &Params<'_>) -> Option<String> {
     let member = match method {
-        "tools/call" | "prompts/get" => params.name,
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => params.uri,
-        "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
+        "tools/call" | "prompts/get" => *params.name,
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => *params.uri,
+        "tasks/get" | "tasks/update" | "tasks/cancel" => *params.task_id,
         _ => None,
     };
     message::text(member)
@@ -190,7 +191,7 @@ impl Annotations {
     /// Checks the headers of a call's annotated arguments.
     pub(super) fn check(&self, headers: &HeaderMap, params: &Params<'_>) -> Result<(), Fault> {
         let mismatch = |text: String| Fault::new(HEADER_MISMATCH, text);
-        let Some(all) = message::text(params.name).and_then(|name| self.0.get(&name)) else {
+        let Some(all) = message::text(*params.name).and_then(|name| self.0.get(&name)) else {
             return Ok(());
         };
         let arguments: Value = params
@@ -262,6 +263,30 @@ fn sole<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Strin
     }
     let text = value.to_str().map_err(|_| format!("the header {name} is not visible ASCII"))?;
     Ok(Some(text.trim()))
+}
+
+/// Says whether a request has a JSON body.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("application/json")
+    })
+}
+
+/// Whether a client takes a media type; one that says nothing takes everything.
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut values = headers.get_all(ACCEPT).iter().peekable();
+    let (family, _) = media_type.split_once('/').unwrap_or((media_type, ""));
+    let any_of_family = format!("{family}/*");
+    values.peek().is_none()
+        || values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+            |range| {
+                let essence = range.split(';').next().unwrap_or_default().trim();
+                [media_type, "*/*", any_of_family.as_str()]
+                    .iter()
+                    .any(|one| essence.eq_ignore_ascii_case(one))
+            },
+        )
 }
 
 #[cfg(test)]

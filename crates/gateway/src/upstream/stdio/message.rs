@@ -1,6 +1,6 @@
 //! JSON-RPC messages as the text that they are: their envelope is read, the rest is left alone.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 use serde::de::Error as _;
@@ -57,75 +57,65 @@ pub(super) enum Outcome<'a> {
     Error(i64),
 }
 
+/// The text of a member, which keeps it also where that is `null`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Part<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(from).map(|text| Self(Some(text)))
+    }
+}
+
+impl<'a> Deref for Part<'a> {
+    type Target = Option<&'a RawValue>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// The members of a message's params that matter on its way.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Params<'a> {
-    #[serde(borrow, default, rename = "_meta", deserialize_with = "there")]
-    meta: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) progress_token: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) request_id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) name: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) uri: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) task_id: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) arguments: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    pub(super) protocol_version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Part<'a>,
+    pub(super) progress_token: Part<'a>,
+    pub(super) request_id: Part<'a>,
+    pub(super) name: Part<'a>,
+    pub(super) uri: Part<'a>,
+    pub(super) task_id: Part<'a>,
+    pub(super) arguments: Part<'a>,
+    pub(super) protocol_version: Part<'a>,
 }
 
 /// What `_meta` of params or of a result says to whoever is on the way.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Meta<'a> {
-    #[serde(borrow, default, rename = "progressToken", deserialize_with = "there")]
-    pub(super) progress_token: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/protocolVersion",
-        deserialize_with = "there"
-    )]
-    pub(super) protocol_version: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/clientCapabilities",
-        deserialize_with = "there"
-    )]
-    pub(super) client_capabilities: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/logLevel",
-        deserialize_with = "there"
-    )]
-    pub(super) log_level: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        default,
-        rename = "io.modelcontextprotocol/subscriptionId",
-        deserialize_with = "there"
-    )]
-    pub(super) subscription_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "progressToken")]
+    pub(super) progress_token: Part<'a>,
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+    pub(super) protocol_version: Part<'a>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub(super) client_capabilities: Part<'a>,
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    pub(super) log_level: Part<'a>,
+    #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+    pub(super) subscription_id: Part<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Envelope<'a> {
     jsonrpc: String,
-    #[serde(borrow, default, deserialize_with = "there")]
-    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Part<'a>,
     method: Option<String>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    error: Option<&'a RawValue>,
+    params: Part<'a>,
+    result: Part<'a>,
+    error: Part<'a>,
 }
 
 #[derive(Deserialize)]
@@ -133,15 +123,11 @@ struct Fault {
     code: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Tagged<'a> {
-    #[serde(borrow, default, rename = "_meta", deserialize_with = "there")]
-    meta: Option<&'a RawValue>,
-}
-
-/// A member that is there keeps its text, also where that is `null`.
-fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+    #[serde(borrow, rename = "_meta")]
+    meta: Part<'a>,
 }
 
 /// Reads an object; serde alone would take an array of its values for one.
@@ -170,16 +156,16 @@ impl<'a> Message<'a> {
             None => Some(Params::default()),
             Some(raw) => object(raw.get()).ok(),
         };
-        let id = match envelope.id {
+        let id = match *envelope.id {
             None => None,
             Some(raw) => Some((Id::read(raw)?, raw)),
         };
-        let kind = match (envelope.method, id, envelope.result, envelope.error) {
+        let kind = match (envelope.method, id, *envelope.result, *envelope.error) {
             (Some(method), Some((id, raw_id)), None, None) => {
-                Kind::Request { id, raw_id, method, params: params(envelope.params)? }
+                Kind::Request { id, raw_id, method, params: params(*envelope.params)? }
             }
             (Some(method), None, None, None) => {
-                Kind::Notification { method, params: params(envelope.params)? }
+                Kind::Notification { method, params: params(*envelope.params)? }
             }
             (None, Some((id, raw_id)), Some(result), None) => {
                 Kind::Response { id, raw_id, outcome: Outcome::Result(result) }
@@ -222,8 +208,8 @@ impl<'a> Params<'a> {
 /// Gives the subscription that a result ends, as it stands there.
 pub(super) fn subscription_of(result: &RawValue) -> Option<&RawValue> {
     let tagged: Tagged<'_> = object(result.get()).ok()?;
-    let meta: Meta<'_> = object(tagged.meta?.get()).ok()?;
-    meta.subscription_id
+    let meta: Meta<'_> = object((*tagged.meta)?.get()).ok()?;
+    *meta.subscription_id
 }
 
 /// Where a slice lies in the text that it was taken from.

@@ -1,7 +1,10 @@
 //! What a child writes beside its messages, bounded and made fit for a log.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Duration, Instant};
+use tracing::debug;
 
 use crate::limits;
 
@@ -32,6 +35,29 @@ impl Noise {
         }
         self.let_through += 1;
         Some(std::mem::take(&mut self.missed))
+    }
+}
+
+/// What is left out of what a child says, told to its operator within bounds.
+#[derive(Debug)]
+pub(super) struct LeftOut {
+    server: String,
+    noise: Mutex<Noise>,
+}
+
+impl LeftOut {
+    pub(super) const fn new(server: String) -> Self {
+        Self { server, noise: Mutex::new(Noise::new(limits::LOG_LINES, limits::LOG_PERIOD)) }
+    }
+
+    /// Tells of a message, and why it goes to nobody.
+    pub(super) fn tell(&self, why: &str) {
+        let admitted =
+            self.noise.lock().unwrap_or_else(PoisonError::into_inner).admits(Instant::now());
+        if let Some(missed) = admitted {
+            let name = &self.server;
+            debug!(server.name = name, missed, "Left out a message of {name}: {why}");
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub(super) struct Started {
     stdin: (ChildStdin, Receiver<()>),
     stdout: ChildStdout,
     stderr: ChildStderr,
+    /// Its room among all children.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What every child of this process needs.
@@ -108,7 +110,11 @@ pub(super) struct Means {
 
 /// Starts a child under its supervisor, in a process group of its own and with no environment but
 /// what every child has and what its entry names.
-pub(super) fn start(launcher: &Launcher, upstream: &StdioUpstream) -> io::Result<(Started, Feed)> {
+pub(super) fn start(
+    launcher: &Launcher,
+    upstream: &StdioUpstream,
+    place: OwnedSemaphorePermit,
+) -> io::Result<(Started, Feed)> {
     let mut command = Command::new(&launcher.program);
     command.args(&launcher.arguments).arg(upstream.command()).args(upstream.args());
     command.env_clear().envs(launcher.environment.iter().map(|(name, value)| (name, value)));
@@ -129,6 +135,7 @@ pub(super) fn start(launcher: &Launcher, upstream: &StdioUpstream) -> io::Result
         stderr: child.stderr.take().ok_or_else(missing)?,
         child,
         deaths,
+        _place: place,
     };
     Ok((started, feed))
 }
@@ -157,9 +164,8 @@ impl Started {
         listener: &impl Listener,
         means: &Means,
         stop: &CancellationToken,
-        _place: OwnedSemaphorePermit,
     ) -> Ending {
-        let Self { mut child, pid, mut deaths, stdin, stdout, stderr } = self;
+        let Self { mut child, pid, mut deaths, stdin, stdout, stderr, _place } = self;
         let writing = means.tasks.spawn(write(stdin));
         let mut logging = means.tasks.spawn(log(stderr, name.to_owned()));
         let mut lines = Lines::new(

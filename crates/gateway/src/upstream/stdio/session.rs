@@ -11,12 +11,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::answers::{self, Form, INTERNAL, INVALID_REQUEST, Note, Waiting};
 use super::lines::Line;
 use super::message::{Id, Kind, Message, Outcome, Params, one_line};
-use super::noise::Noise;
+use super::noise::LeftOut;
 use super::process::{Ending, Feed, Listener, say};
 use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
 use crate::limits;
@@ -32,6 +31,7 @@ pub(super) struct Session {
     feed: Feed,
     heard: AtomicBool,
     state: Mutex<State>,
+    left_out: LeftOut,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,6 @@ struct State {
     parked: Option<Receiver<Note>>,
     used_at: Instant,
     is_over: bool,
-    noise: Noise,
 }
 
 /// A request that the child has not answered yet.
@@ -98,9 +97,10 @@ impl Session {
             parked: Some(parked),
             used_at: Instant::now(),
             is_over: false,
-            noise: Noise::new(limits::LOG_LINES, limits::LOG_PERIOD),
         };
-        Self { id, route, stop, feed, heard: AtomicBool::new(false), state: Mutex::new(state) }
+        let left_out = LeftOut::new(route.server.clone());
+        let heard = AtomicBool::new(false);
+        Self { id, route, stop, feed, heard, state: Mutex::new(state), left_out }
     }
 
     /// Since when its client has wanted nothing; none while it wants something.
@@ -248,7 +248,7 @@ impl Session {
     fn keep(&self, line: Line) {
         let most = usize::try_from(limits::BACKLOG_BYTES).unwrap_or(usize::MAX);
         if line.text.len() > most {
-            return self.ignore("too long to be kept for a client that has no stream open");
+            return self.left_out.tell("too long to be kept for a client that has no stream open");
         }
         let mut state = self.state();
         if state.common.is_closed() && state.parked.is_none() {
@@ -261,15 +261,7 @@ impl Session {
         let kept = state.common.try_send(piece);
         drop(state);
         if kept.is_err() {
-            self.ignore("for a client that has no stream open, and has missed many");
-        }
-    }
-
-    fn ignore(&self, what: &str) {
-        let admitted = self.state().noise.admits(Instant::now());
-        if let Some(missed) = admitted {
-            let name = &self.route.server;
-            debug!(server.name = name, missed, "Left out a message of {name}: {what}");
+            self.left_out.tell("for a client that has no stream open, and has missed many");
         }
     }
 
@@ -282,13 +274,13 @@ impl Session {
 impl Listener for Session {
     async fn hear(&self, mut line: Line) {
         let Some(message) = Message::read(&line.text) else {
-            return self.ignore("not exactly one JSON-RPC message");
+            return self.left_out.tell("not exactly one JSON-RPC message");
         };
         self.heard.store(true, Ordering::Relaxed);
         let listener = match &message.kind {
             Kind::Response { id, outcome, .. } => {
                 let Some(call) = self.state().calls.remove(id) else {
-                    return self.ignore("it answers no request that is under way");
+                    return self.left_out.tell("it answers no request that is under way");
                 };
                 let note = match outcome {
                     Outcome::Result(_) => Note::Result,
@@ -316,8 +308,10 @@ impl Listener for Session {
         match listener.send(piece, limits::SLOW_CLIENT_TIME).await {
             Ok(()) => {}
             Err(NotTaken::Gone) if is_short => self.keep(line),
-            Err(NotTaken::Gone) => self.ignore("a long one, for a client that has just gone"),
-            Err(NotTaken::Full) => self.ignore("its client does not read"),
+            Err(NotTaken::Gone) => {
+                self.left_out.tell("a long one, for a client that has just gone");
+            }
+            Err(NotTaken::Full) => self.left_out.tell("its client does not read"),
         }
     }
 

@@ -12,13 +12,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::answers::{self, METHOD_NOT_FOUND, Note, Waiting};
 use super::headers::Annotations;
 use super::lines::Line;
 use super::message::{self, Id, Kind, Message, Outcome, Params, one_line};
-use super::noise::Noise;
+use super::noise::LeftOut;
 use super::process::{Ending, Feed, Listener, say};
 use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
 use super::session::lost;
@@ -46,6 +45,7 @@ pub(super) struct Shared {
     /// Whether it has answered anything with a result.
     answered: AtomicBool,
     state: Mutex<State>,
+    left_out: LeftOut,
     annotations: tokio::sync::Mutex<Option<Known>>,
 }
 
@@ -68,7 +68,6 @@ struct State {
     tools_changed: u64,
     used_at: Instant,
     is_over: bool,
-    noise: Noise,
 }
 
 /// Who has used a child so far.
@@ -134,8 +133,8 @@ impl Shared {
             tools_changed: 0,
             used_at: now,
             is_over: false,
-            noise: Noise::new(limits::LOG_LINES, limits::LOG_PERIOD),
         };
+        let left_out = LeftOut::new(route.server.clone());
         Self {
             route,
             started_at: now,
@@ -145,6 +144,7 @@ impl Shared {
             proved: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             state: Mutex::new(state),
+            left_out,
             annotations: tokio::sync::Mutex::default(),
         }
     }
@@ -230,7 +230,7 @@ impl Shared {
         let mut annotations = Annotations::default();
         let asking = self.ask_tools(version, &mut annotations);
         if timeout(limits::SCHEMAS_TIME, asking).await.is_err() {
-            self.ignore("the schemas of its tools came too late");
+            self.left_out.tell("the schemas of its tools came too late");
         }
         let annotations = Arc::new(annotations);
         let at = Instant::now();
@@ -319,7 +319,7 @@ impl Shared {
             let late = id.number().is_some_and(|number| state.given_up.remove(&number));
             drop(state);
             if !late {
-                self.ignore("it answers no request that is under way");
+                self.left_out.tell("it answers no request that is under way");
             }
             return;
         };
@@ -348,11 +348,11 @@ impl Shared {
             state.tools_changed += 1;
         }
         let named = |raw: Option<&RawValue>| raw.and_then(Id::read).and_then(|id| id.number());
-        let subscription = params.meta().subscription_id;
-        let (number, part) = match (method, subscription, params.progress_token) {
+        let subscription = *params.meta().subscription_id;
+        let (number, part) = match (method, subscription, *params.progress_token) {
             ("notifications/cancelled", _, _) => {
                 // A subscription that the child ends has no other end.
-                let number = named(params.request_id).filter(|number| {
+                let number = named(*params.request_id).filter(|number| {
                     state.calls.get(number).is_some_and(|call| call.is_subscription)
                 });
                 drop(number.and_then(|number| state.calls.remove(&number)));
@@ -371,7 +371,7 @@ impl Shared {
         });
         let (Some(call), Some(theirs)) = (call, theirs) else {
             drop(state);
-            return self.ignore("it belongs to no request that is under way");
+            return self.left_out.tell("it belongs to no request that is under way");
         };
         let parts: Vec<_> = part.map(|part| (part, theirs.get())).into_iter().collect();
         let Some(text) = message.with(&parts) else { return };
@@ -381,16 +381,8 @@ impl Shared {
         drop(state);
         if let (Err(NotTaken::Full), Some(number)) = (taken, number) {
             // The others must not wait for it.
-            self.ignore("its client does not read, so its call is given up");
+            self.left_out.tell("its client does not read, so its call is given up");
             self.give_up(number);
-        }
-    }
-
-    fn ignore(&self, what: &str) {
-        let admitted = self.state().noise.admits(Instant::now());
-        if let Some(missed) = admitted {
-            let name = &self.route.server;
-            debug!(server.name = name, missed, "Left out a message of {name}: {what}");
         }
     }
 
@@ -435,7 +427,7 @@ impl Listener for Shared {
     async fn hear(&self, mut line: Line) {
         let text = line.text.clone();
         let Some(message) = Message::read(&text) else {
-            return self.ignore("not exactly one JSON-RPC message");
+            return self.left_out.tell("not exactly one JSON-RPC message");
         };
         self.heard.store(true, Ordering::Relaxed);
         match &message.kind {
