@@ -152,10 +152,18 @@ def keyward(rig, programs, core, behind):
     listen = ["--listen", "127.0.0.1:0", "--manage-listen", "127.0.0.1:0", "--data-dir", data]
     process = rig.start("keyward", [*command, *listen], core)
     said = process.said()
+    issue = lambda *options: issue_key(programs, data, said["manageListen"], options)
+    contender = Contender("keyward", process, said["listen"], "/api/mcpservers/echo/mcp", issue())
+    contender.issue = issue
+    return contender
+
+
+def issue_key(programs, data, manage_listen, options):
+    """An API key of a Keyward that runs."""
     environment = {"KEYWARD_DATA_DIR": str(data), "PATH": "/usr/bin:/bin"}
-    environment["KEYWARD_MANAGE_URL"] = f"http://{said['manageListen']}"
+    environment["KEYWARD_MANAGE_URL"] = f"http://{manage_listen}"
     issued = subprocess.run(
-        [programs["keyward"], "key", "issue", "--server", "echo", "--quiet"],
+        [programs["keyward"], "key", "issue", "--server", "echo", "--quiet", *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -163,8 +171,7 @@ def keyward(rig, programs, core, behind):
     )
     if issued.returncode != 0:
         raise Failure(f"keyward issued no key: {issued.stderr.strip()}")
-    key = issued.stdout.strip()
-    return Contender("keyward", process, said["listen"], "/api/mcpservers/echo/mcp", key)
+    return issued.stdout.strip()
 
 
 PROXIES = {"nginx": nginx, "bare": bare, "keyward": keyward}
@@ -191,16 +198,24 @@ def wait_for(process, port):
 
 def build(root, target, bare_features):
     """Compiles Keyward and the rig's own programs; gives their paths."""
-    release = target / "release" if target else root / "target/release"
+    features = ["--features", bare_features] if bare_features else []
+    programs = build_keyward(root, target)
+    compile_release(BENCH / "Cargo.toml", target, features)
     ours = target / "release" if target else BENCH / "target/release"
+    return {**programs, **{name: ours / name for name in ("upstream", "bare", "streams")}}
+
+
+def build_keyward(root, target):
+    """Compiles Keyward; gives its path."""
+    compile_release(root / "Cargo.toml", target)
+    return {"keyward": (target if target else root / "target") / "release/keyward"}
+
+
+def compile_release(manifest, target, features=()):
     if not shutil.which("cargo"):
         raise Failure("cargo is missing: https://rustup.rs")
-    features = ["--features", bare_features] if bare_features else []
-    for manifest, extra in ((root / "Cargo.toml", []), (BENCH / "Cargo.toml", features)):
-        command = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest, *extra]
-        if target:
-            command += ["--target-dir", target]
-        if subprocess.run(command, check=False).returncode != 0:
-            raise Failure(f"cannot build {manifest.parent.name}")
-    programs = {name: ours / name for name in ("upstream", "bare", "streams")}
-    return {**programs, "keyward": release / "keyward"}
+    command = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest, *features]
+    if target:
+        command += ["--target-dir", target]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise Failure(f"cannot build {manifest.parent.name}")

@@ -15,10 +15,16 @@ class Failure(Exception):
     """The run cannot go on; the text says why, and what to do."""
 
 
+def need_linux():
+    if not sys.platform.startswith("linux"):
+        raise Failure("this reads /proc and pins to cores: it needs Linux")
+    if find("taskset") is None:
+        raise Failure("missing: taskset (util-linux)")
+
+
 def need_tools(install):
     """Sees that everything is there; installs Debian's packages where it may."""
-    if not sys.platform.startswith("linux"):
-        raise Failure("this benchmark reads /proc and pins to cores: it needs Linux")
+    need_linux()
     missing = [tool for tool in ("wrk", "nginx") if find(tool) is None]
     if missing:
         command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
@@ -36,9 +42,9 @@ def need_tools(install):
             done = subprocess.run(step, env=environment, stdout=subprocess.DEVNULL, check=False)
             if done.returncode != 0 and step is command:
                 raise Failure(f"cannot install: `{' '.join(step)}` failed")
-    missing = [tool for tool in ("cargo", "taskset", "wrk", "nginx") if find(tool) is None]
+    missing = [tool for tool in ("cargo", "wrk", "nginx") if find(tool) is None]
     if missing:
-        raise Failure(f"missing: {', '.join(missing)} (cargo: https://rustup.rs; taskset: util-linux)")
+        raise Failure(f"missing: {', '.join(missing)} (cargo: https://rustup.rs)")
 
 
 def find(tool):

@@ -14,6 +14,17 @@ from .machine import Failure
 
 READY_SECONDS = 30
 END_SECONDS = 10
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def fail_on_signals():
+    """Has what asks this script to end raise a failure, so that every context is left."""
+    for number in ENDING:
+        signal.signal(number, interrupted)
+
+
+def interrupted(number, _):
+    raise Failure(f"ended by {signal.Signals(number).name}")
 
 
 class Rig:
@@ -28,7 +39,7 @@ class Rig:
 
     def __exit__(self, *_):
         # A second Ctrl-C must not leave half of them behind.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         for process in reversed(self.running):
             process.signal(signal.SIGTERM)
