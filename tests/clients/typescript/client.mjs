@@ -4,22 +4,15 @@
 // Prints one line per case, `ok ...` or `not ok ...`, and exits with 1 when any case failed.
 
 import { readFileSync } from 'node:fs';
-import { isDeepStrictEqual, parseArgs } from 'node:util';
-import { Failed, after, apiKey, giveUp, oneLine, say, sdk, tapped, versionOptions } from './sdk.mjs';
+import { isDeepStrictEqual } from 'node:util';
+import { Failed, after, apiKey, giveUp, oneLine, say, sdk, tapped, typed, versionOptions } from './sdk.mjs';
 
 const PATIENCE_MS = 30_000;
 
-const { values: options } = parseArgs({
-    options: {
-        url: { type: 'string', default: process.env.KEYWARD_URL },
-        protocol: { type: 'string' },
-        line: { type: 'string', default: '2' },
-        probe: { type: 'boolean', default: false },
-        expect: { type: 'string' },
-        case: { type: 'string', multiple: true, default: [] },
-        'listen-s': { type: 'string', default: '60' },
-        'may-stay-open': { type: 'boolean', default: false },
-    },
+const options = typed({
+    expect: { type: 'string' },
+    'listen-s': { type: 'string', default: '60' },
+    'may-stay-open': { type: 'boolean', default: false },
 });
 
 if (!options.url) giveUp('no server: set KEYWARD_URL or give --url');

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const modules = createRequire(`${process.env.NODE_MODULES_OF ?? '.'}/package.json`);
 const load = async (name) => import(pathToFileURL(modules.resolve(name)).href);
@@ -20,6 +21,18 @@ export const oneLine = (error) => `${error?.name ?? 'Error'}: ${String(error?.me
 export function giveUp(text) {
     process.stderr.write(`client.mjs: ${text}\n`);
     process.exit(2);
+}
+
+// What was typed: both programs' own options, and those that they have in common.
+export function typed(own) {
+    const common = {
+        url: { type: 'string', default: process.env.KEYWARD_URL },
+        protocol: { type: 'string' },
+        line: { type: 'string', default: '2' },
+        probe: { type: 'boolean', default: false },
+        case: { type: 'string', multiple: true, default: [] },
+    };
+    return parseArgs({ options: { ...common, ...own } }).values;
 }
 
 export function apiKey() {

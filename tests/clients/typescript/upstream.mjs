@@ -5,8 +5,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isDeepStrictEqual, parseArgs } from 'node:util';
-import { Failed, after, apiKey, giveUp, oneLine, say, sdk, tapped, versionOptions } from './sdk.mjs';
+import { isDeepStrictEqual } from 'node:util';
+import { Failed, after, apiKey, giveUp, oneLine, say, sdk, tapped, typed, versionOptions } from './sdk.mjs';
 
 const PATIENCE_MS = 20_000;
 const FEATURES = 'demo://resource/static/document/features.md';
@@ -15,19 +15,12 @@ const CHANGING = `${DYNAMIC}/text/1`;
 const CANCELLED = 'demo://cancelled';
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
 
-const { values: options } = parseArgs({
-    options: {
-        url: { type: 'string', default: process.env.KEYWARD_URL },
-        protocol: { type: 'string' },
-        line: { type: 'string', default: '2' },
-        probe: { type: 'boolean', default: false },
-        // What the lines call the server, and what kind it is: `reference` or `python`.
-        upstream: { type: 'string' },
-        server: { type: 'string' },
-        case: { type: 'string', multiple: true, default: [] },
-        // How long the streams of the case `cut` may stay open.
-        'cut-s': { type: 'string', default: '60' },
-    },
+const options = typed({
+    // What the lines call the server, and what kind it is: `reference` or `python`.
+    upstream: { type: 'string' },
+    server: { type: 'string' },
+    // How long the streams of the case `cut` may stay open.
+    'cut-s': { type: 'string', default: '60' },
 });
 for (const needed of ['url', 'protocol', 'upstream', 'server']) if (!options[needed]) giveUp(`--${needed} is missing`);
 

@@ -1,7 +1,7 @@
 //! A folder with a home and an app in it, the program run there, and requests to what it serves.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -304,10 +304,39 @@ pub(crate) fn post(address: &str, path: &str, headers: &str, body: &str) -> Answ
     )
 }
 
+/// A connection, on which nothing is waited for longer than the deadline.
+pub(crate) fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Reads until the text has come; gives what was read.
+pub(crate) fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(wanted) {
+        let mut part = [0; 4096];
+        let count = stream.read(&mut part).unwrap();
+        assert!(count > 0, "no {wanted} in {read}");
+        read.push_str(&String::from_utf8_lossy(part.get(..count).unwrap()));
+    }
+    read
+}
+
+/// Whether the end of the stream has arrived already; does not wait for it.
+pub(crate) fn has_ended(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => bytes.ends_with(b"0\r\n\r\n"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Sends bytes, and reads an answer until the connection ends.
 pub(crate) fn raw(address: &str, request: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut stream = connect(address);
     // The server may answer and close before it has read everything.
     drop(stream.write_all(request));
     let mut bytes = Vec::new();

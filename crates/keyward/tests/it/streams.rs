@@ -1,13 +1,13 @@
 //! What a client of the real process sees of its open streams when their key ends.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
 use keys::Timestamp;
 use serde_json::json;
 
-use crate::harness::{DEADLINE, Sandbox, Server};
+use crate::harness::{Sandbox, Server, connect, has_ended, read_until};
 
 /// An event stream whose subscription was acknowledged.
 fn listen(server: &Server, key: &str) -> TcpStream {
@@ -21,8 +21,7 @@ fn listen(server: &Server, key: &str) -> TcpStream {
     }})
     .to_string();
     let address = server.listen();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut stream = connect(address);
     let length = body.len();
     let request = format!(
         "POST /api/mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: \
@@ -30,25 +29,8 @@ fn listen(server: &Server, key: &str) -> TcpStream {
          2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut text = String::new();
-    while !text.contains("acknowledged") {
-        let mut part = [0; 4096];
-        let count = stream.read(&mut part).unwrap();
-        assert!(count > 0, "{text}");
-        text.push_str(&String::from_utf8_lossy(part.get(..count).unwrap()));
-    }
+    read_until(&mut stream, "acknowledged");
     stream
-}
-
-/// Whether the end of the stream has arrived already; does not wait for it.
-fn has_ended(stream: &mut TcpStream) -> bool {
-    stream.set_nonblocking(true).unwrap();
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Ok(_) => true,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => bytes.ends_with(b"0\r\n\r\n"),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the process under test has the machine's clock")]
@@ -88,13 +70,7 @@ fn a_stream_ends_by_itself_when_its_key_expires_and_not_before() {
     let issued = server.manage("listMcpServerUrl?getApikey=true", &body).json();
     let key = issued["headers"]["X-API-Key"].as_str().unwrap();
     let mut stream = listen(&server, key);
-    let mut text = String::new();
-    while !text.ends_with("0\r\n\r\n") {
-        let mut part = [0; 4096];
-        let count = stream.read(&mut part).unwrap();
-        assert!(count > 0, "{text}");
-        text.push_str(&String::from_utf8_lossy(part.get(..count).unwrap()));
-    }
+    let text = read_until(&mut stream, "0\r\n\r\n");
     let ended = unix_time();
     assert!(ended.as_millis() > last.as_millis(), "valid up to and including its instant");
     assert!(text.contains(&format!("expired at {not_after}")), "{text}");

@@ -2,15 +2,14 @@
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures::stream;
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
@@ -23,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::harness::{DEADLINE, Sandbox, Server};
+use crate::harness::{DEADLINE, Sandbox, Server, connect};
 
 const PATH: &str = "/api/mcpservers/far/mcp";
 
@@ -116,25 +115,13 @@ fn an_upstream_over_https_is_spoken_to_in_http_2_and_trusted_by_the_systems_root
     assert_eq!((answer.status, answer.json()), (200, json!({ "is_2": true })), "{answer:?}");
 }
 
-/// A body of so many bytes, made as they are taken.
-struct Many(usize);
+/// A body of so many chunks, made as they are taken.
+fn chunks(count: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+    let chunk = |_| Ok(Frame::data(Bytes::from(vec![b'x'; CHUNK])));
+    StreamBody::new(stream::iter((0..count).map(chunk)))
+}
 
 const CHUNK: usize = 64 * 1024;
-
-impl Body for Many {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let length = self.0.min(CHUNK);
-        self.0 -= length;
-        let frame = || Ok(Frame::data(Bytes::from(vec![b'x'; length])));
-        Poll::Ready((length > 0).then(frame))
-    }
-}
 
 /// The most memory that a process has had, in KiB.
 fn peak_kib(pid: u32) -> usize {
@@ -152,23 +139,17 @@ fn head(server: &Server, key: &str, more: &str) -> String {
     )
 }
 
-fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.listen()).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
 #[test]
 fn a_result_of_200_mib_passes_in_constant_memory() {
     const SIZE: usize = 200 * 1024 * 1024;
-    let address = serve_with(None, |_| Response::new(Many(SIZE)));
+    let address = serve_with(None, |_| Response::new(chunks(SIZE / CHUNK)));
     let sandbox = sandbox(&format!("http://{address}/mcp"));
     let server = sandbox.serve();
     let key = key(&sandbox, &server);
     assert_eq!(ping(&server, "kwk1_x").status, 401);
     let before = peak_kib(server.id());
 
-    let mut stream = connect(&server);
+    let mut stream = connect(server.listen());
     let asked = head(&server, &key, "Content-Length: 2\r\nConnection: close\r\n");
     stream.write_all(format!("{asked}{{}}").as_bytes()).unwrap();
     let (mut total, mut buffer) = (0, vec![0; CHUNK]);
@@ -206,7 +187,7 @@ fn a_request_of_200_mib_passes_in_constant_memory() {
     let before = peak_kib(server.id());
     let so_far = taken.load(Ordering::SeqCst);
 
-    let mut stream = connect(&server);
+    let mut stream = connect(server.listen());
     let asked = head(&server, &key, &format!("Content-Length: {SIZE}\r\n"));
     stream.write_all(asked.as_bytes()).unwrap();
     let chunk = vec![b'x'; CHUNK];
@@ -281,7 +262,7 @@ fn an_upstream_that_stops_midway_gives_its_client_an_error() {
     let sandbox = sandbox(&format!("http://{address}/mcp"));
     let server = sandbox.serve();
     let key = key(&sandbox, &server);
-    let mut stream = connect(&server);
+    let mut stream = connect(server.listen());
     let asked = head(&server, &key, "Content-Length: 2\r\n");
     stream.write_all(format!("{asked}{{}}").as_bytes()).unwrap();
     let mut answer = Vec::new();
