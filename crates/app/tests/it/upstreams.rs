@@ -38,7 +38,7 @@ fn surroundings() -> Surroundings {
             ("KEYWARD_TOKEN", "of-keyward"),
         ]),
         inputs,
-        folder: Some("/work/project".to_owned()),
+        folder: Some("/home/user/project".to_owned()),
         home: Some("/home/user".to_owned()),
     }
 }
@@ -95,7 +95,10 @@ fn every_editors_form_is_read() {
     let env: Vec<_> = five.env().iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(env, [("A", "1"), ("PORT", "8080")]);
     let six = stdio(&app, "six");
-    assert_eq!((six.command(), six.cwd()), ("/work/project/./run", Some("/work/project")));
+    assert_eq!(
+        (six.command(), six.cwd()),
+        ("/home/user/project/./run", Some("/home/user/project"))
+    );
 }
 
 #[test]

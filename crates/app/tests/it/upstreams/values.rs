@@ -34,7 +34,7 @@ fn every_form_is_filled_in() {
         ("${TOKEN:-other}", "of-the-variable"),
         ("${input:api-key}", "of-the-input"),
         ("${input:API_KEY}", "of-the-input"),
-        ("${workspaceFolder}/x", "/work/project/x"),
+        ("${workspaceFolder}/x", "/home/user/project/x"),
         ("${workspaceFolderBasename}", "project"),
         ("${userHome}${/}x${pathSeparator}", "/home/user/x/"),
         // What is put in is not looked into again.
@@ -52,7 +52,7 @@ fn values_go_into_every_place() {
             "cwd":"${workspaceFolder}/sub"}"#,
     ));
     let a = stdio(&app, "a");
-    assert_eq!((a.command(), a.cwd()), ("/home/user/bin/x", Some("/work/project/sub")));
+    assert_eq!((a.command(), a.cwd()), ("/home/user/bin/x", Some("/home/user/project/sub")));
     assert_eq!((&*a.args()[0], &*a.env()["T"]), ("of-the-variable", "of-the-variable"));
     let app = in_surroundings(&entry(
         r#"{"url":"https://${TOKEN}.example/${TOKEN}?k=${input:api-key}",
@@ -122,9 +122,12 @@ fn without_a_folder_nothing_is_relative_to_one() {
 
 #[test]
 fn a_relative_folder_begins_at_the_apps() {
-    for (cwd, expected) in
-        [("sub", "/work/project/sub"), (".", "/work/project"), ("", "/work/project"), ("/x", "/x")]
-    {
+    for (cwd, expected) in [
+        ("sub", "/home/user/project/sub"),
+        (".", "/home/user/project"),
+        ("", "/home/user/project"),
+        ("/x", "/x"),
+    ] {
         let app = in_surroundings(&entry(&format!(r#"{{"command":"a","cwd":"{cwd}"}}"#)));
         assert_eq!(stdio(&app, "a").cwd(), Some(expected));
     }
