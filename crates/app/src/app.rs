@@ -11,8 +11,9 @@ use crate::files::{self, Files};
 use crate::host::{self, HostFile};
 use crate::json::{Document, Faults, at_file};
 use crate::limits;
+use crate::names;
 use crate::parameters;
-use crate::problem::{LeftOut, Problem};
+use crate::problem::{LeftOut, LeftOutServer, Problem};
 use crate::reader::Node;
 use crate::servers::{self, Server};
 use crate::settings::{self, Settings};
@@ -34,6 +35,7 @@ pub struct App {
     servers: Vec<Server>,
     default_server: Server,
     left_out: Vec<LeftOut>,
+    left_out_servers: Vec<LeftOutServer>,
 }
 
 impl App {
@@ -125,6 +127,23 @@ impl App {
         &self.left_out
     }
 
+    /// Gives the servers of mcp.json that are not served, in the order of the file. Each is among
+    /// [`Self::left_out`] too.
+    pub fn left_out_servers(&self) -> &[LeftOutServer] {
+        &self.left_out_servers
+    }
+
+    /// Gives the name of the server that a name which is none's was probably meant for.
+    pub fn closest_server(&self, given: &str) -> Option<&str> {
+        let all = self.servers.iter().chain([&self.default_server]);
+        let distance = |server: &Server| {
+            let names = [Some(server.name()), server.other_name()];
+            names.into_iter().flatten().filter_map(|name| names::distance(given, name)).min()
+        };
+        let close = all.filter_map(|server| Some((distance(server)?, server)));
+        close.min_by_key(|(distance, _)| *distance).map(|(_, server)| server.name())
+    }
+
     /// Gives host.json.
     pub fn host_json(&self) -> &Value {
         &self.host_json
@@ -146,10 +165,11 @@ impl App {
 
     /// Gives what mcp.json says, once values are put in. What mcpservers.json adds is compared as
     /// it is written.
-    fn upstreams(&self) -> impl Iterator<Item = (&str, bool, &Arc<Upstream>)> {
-        self.servers
-            .iter()
-            .filter_map(|server| Some((server.name(), server.is_enabled(), server.upstream()?)))
+    fn upstreams(&self) -> impl Iterator<Item = (&str, Option<&str>, bool, &Arc<Upstream>)> {
+        self.servers.iter().filter_map(|server| {
+            let names = (server.name(), server.other_name());
+            Some((names.0, names.1, server.is_enabled(), server.upstream()?))
+        })
     }
 }
 
@@ -213,6 +233,7 @@ impl<'f> Reading<'f> {
         let (servers, unoffered) = servers.unwrap_or_default();
         let servers = servers::with_upstreams(servers, &upstreams);
         let mut left_out = host.left_out.clone();
+        let left_out_servers = upstreams.left_out_servers().collect();
         left_out.extend(upstreams.left_out);
         left_out.extend(workflows.notes(&settings));
         left_out.extend(unoffered);
@@ -226,6 +247,7 @@ impl<'f> Reading<'f> {
             workflows: workflows.by_name,
             servers,
             left_out,
+            left_out_servers,
         })
     }
 

@@ -44,6 +44,17 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// A server of mcp.json that is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOutServer {
+    /// The name that it would be served under.
+    pub name: String,
+    /// The name as written: any text.
+    pub written: String,
+    /// Why, and what would bring it back, as in [`LeftOut`].
+    pub why: String,
+}
+
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.why)

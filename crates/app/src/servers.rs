@@ -18,6 +18,7 @@ pub(crate) const DEFAULT: &str = "default";
 pub struct Server {
     name: String,
     description: Option<String>,
+    other_name: Option<String>,
     enabled: bool,
     tools: Vec<Arc<Tool>>,
     upstream: Option<Arc<Upstream>>,
@@ -29,6 +30,7 @@ impl Server {
         Self {
             name: DEFAULT.to_owned(),
             description: None,
+            other_name: None,
             enabled: true,
             tools: workflows.tools().map(Arc::clone).collect(),
             upstream: None,
@@ -38,6 +40,11 @@ impl Server {
     /// Gives the name as written: 1 to 80 ASCII letters, digits, `-` or `_`, or `default`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Gives the name that mcp.json has for it, which may be any text, where no URL can have that.
+    pub fn other_name(&self) -> Option<&str> {
+        self.other_name.as_deref()
     }
 
     /// Gives the description, at most 1024 characters.
@@ -86,6 +93,7 @@ pub(crate) fn with_upstreams(mut servers: Servers, upstreams: &Entries) -> Vec<S
         let make = || Server {
             name: entry.name.clone(),
             description: None,
+            other_name: entry.other_name(),
             enabled: entry.enabled,
             tools: Vec::new(),
             upstream: Some(Arc::new(Upstream {
@@ -132,6 +140,7 @@ pub(crate) fn read(
         let server = Server {
             name: name.clone().unwrap_or_default(),
             description: read_description(&object, faults),
+            other_name: upstream.and_then(Entry::other_name),
             enabled: object
                 .member("enabled", faults)
                 .and_then(|node| node.boolean(faults, "true or false"))
@@ -142,7 +151,9 @@ pub(crate) fn read(
         let server = match upstream {
             Some(entry) => limited(server, entry, &object, workflows, faults),
             None => {
-                let tools = read_tools(&object, name.as_deref(), workflows, faults, &mut left_out);
+                let close = name.as_deref().and_then(|name| upstreams.closest(name));
+                let name = name.as_deref().unwrap_or_default();
+                let tools = read_tools(&object, name, close, workflows, faults, &mut left_out);
                 Some(Server { tools, ..server })
             }
         };
@@ -249,17 +260,23 @@ fn read_description(server: &Object<'_>, faults: &mut Faults) -> Option<String> 
 
 fn read_tools(
     server: &Object<'_>,
-    server_name: Option<&str>,
+    server_name: &str,
+    close: Option<&Entry>,
     workflows: &Workflows,
     faults: &mut Faults,
     left_out: &mut Vec<LeftOut>,
 ) -> Vec<Arc<Tool>> {
     const TOOLS: &str = "a list of tools, each `{\"name\": WORKFLOW}`";
-    let entries = server.required("tools", TOOLS, faults).and_then(|node| {
+    let meant = close.map(|entry| format!("did you mean `{}`?", entry.name));
+    let expected = match &meant {
+        Some(meant) => format!("{TOOLS}; or, for a server of mcp.json, {meant}"),
+        None => TOOLS.to_owned(),
+    };
+    let entries = server.required("tools", &expected, faults).and_then(|node| {
         let entries = node.list(faults, TOOLS)?;
         within(&node, entries, limits::TOOL_COUNT, "tools", faults)
     });
-    let mut tools = Vec::new();
+    let (mut tools, mut unoffered) = (Vec::new(), Vec::new());
     let mut named = BTreeSet::new();
     for node in entries.unwrap_or_default() {
         let name = node
@@ -281,8 +298,17 @@ fn read_tools(
                 },
             }
         };
-        let what = format!("tool `{name}` of server `{}`", server_name.unwrap_or_default());
-        left_out.extend(why.map(|why| LeftOut { what, why }));
+        let what = format!("tool `{name}` of server `{server_name}`");
+        unoffered.extend(why.map(|why| LeftOut { what, why }));
+    }
+    let is_none_known = named.iter().all(|name| workflows.find(name).is_none());
+    match meant.filter(|_| is_none_known) {
+        // An allow-list that is none would be thought to hold.
+        Some(meant) => left_out.push(LeftOut {
+            what: format!("mcpservers.json server `{server_name}`"),
+            why: format!("has no workflow, and limits no server of mcp.json: {meant}"),
+        }),
+        None => left_out.extend(unoffered),
     }
     tools
 }

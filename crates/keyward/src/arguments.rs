@@ -358,9 +358,10 @@ pub(crate) struct IssueArguments {
     pub(crate) server: Option<String>,
     /// What the key reaches: SERVER or SERVER/TOOL [default: the whole app]
     ///
-    /// May be repeated. `default` names the server with the tools of all workflows.
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
-    pub(crate) scopes: Vec<Scope>,
+    /// May be repeated. `default` names the server with the tools of all workflows. A server of
+    /// mcp.json may be named as it stands there, too.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
     /// A name for the register
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
@@ -412,8 +413,17 @@ fn lifetime(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
-fn scope(text: &str) -> Result<Scope, String> {
-    Scope::parse(text).map_err(|error| error.to_string())
+/// Parses a scope. Where only the server's name does not fit, says how mcp.json's would be served.
+pub(crate) fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).map_err(|error| {
+        let fold = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let (server, rest) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let served = format!("{}{rest}", server.chars().map(fold).collect::<String>());
+        match Scope::parse(&served) {
+            Ok(_) => format!("{error}; did you mean '{}'?", crate::output::shown(&served)),
+            Err(_) => error.to_string(),
+        }
+    })
 }
 
 #[derive(Debug, Subcommand)]

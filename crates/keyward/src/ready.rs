@@ -7,6 +7,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::commands::init::shell_word;
+use crate::output;
 use crate::place::Place;
 use crate::source::Loaded;
 
@@ -74,7 +75,7 @@ impl Ready {
         lines.push(String::new());
         if app.authentication().accepts_api_keys() && app.mcp_enabled() {
             lines.push("Next, in another terminal: a URL, and an API key for it".to_owned());
-            lines.push(match app.servers().first() {
+            lines.push(match app.servers().iter().find(|server| server.is_enabled()) {
                 Some(server) => format!("  {program} key issue --server {}", server.name()),
                 None => format!("  {program} key issue"),
             });
@@ -93,15 +94,16 @@ impl Ready {
 
     fn server(&self, app: &App, server: &Server) -> Vec<String> {
         let is_default = std::ptr::eq(server, app.default_server());
-        let name = if is_default { "(all tools)" } else { server.name() };
+        let name = server.name();
         let state = if server.is_enabled() { "" } else { "  (disabled)" };
         let mut lines =
             vec![format!("  {name:<14} {}{state}", self.url_of(app, server, is_default))];
-        if !is_default {
-            lines.extend(
-                wrapped(&offer(server), 78).into_iter().map(|line| format!("  {:<14} {line}", "")),
-            );
-        }
+        let offer = match app.servers().iter().any(|one| one.upstream().is_some()) {
+            _ if !is_default => offer(server),
+            true => "every workflow, and no server of mcp.json".to_owned(),
+            false => "every workflow".to_owned(),
+        };
+        lines.extend(wrapped(&offer, 78).into_iter().map(|line| format!("  {:<14} {line}", "")));
         lines
     }
 
@@ -126,8 +128,12 @@ fn offer(server: &Server) -> String {
         Transport::Http(_) => "over HTTP",
         Transport::Stdio(_) => "child process",
     };
-    match upstream.allowed_tools() {
+    let way = match server.other_name() {
+        Some(other) => format!("`{}` in mcp.json, {way}", output::shown(other)),
         None => way.to_owned(),
+    };
+    match upstream.allowed_tools() {
+        None => format!("{way}, all its tools"),
         Some(tools) if tools.is_empty() => format!("{way}, no tools"),
         Some(tools) => {
             let tools: Vec<&str> = tools.iter().map(String::as_str).collect();

@@ -120,6 +120,11 @@ fn tell_ready(
         for line in &loaded.left_out {
             warn!("Left out: {line}");
         }
+        for server in loaded.app.servers() {
+            if let Some(other) = server.other_name().map(output::shown) {
+                info!("The server `{other}` of mcp.json is served as {}", server.name());
+            }
+        }
         output::print_json_line(ready)
     } else {
         output::print(&ready.text(&arguments.place(), loaded, made_master_key, program))

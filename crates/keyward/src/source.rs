@@ -8,7 +8,7 @@ use app::{App, Files, Server, Surroundings};
 use crate::config::{DataPlane, Environment, InputSource};
 use crate::error::{Error, Result};
 use crate::place::Place;
-use crate::secret_file;
+use crate::{output, secret_file};
 
 /// Where an app comes from.
 #[derive(Clone, Debug)]
@@ -106,7 +106,9 @@ impl Loaded {
         }
         for server in all(new) {
             match find(old, server.name()) {
-                None => changes.push(format!("server {} added", server.name())),
+                None => {
+                    changes.push(format!("server {} added{}", server.name(), otherwise(server)));
+                }
                 Some(before) => changes.extend(tool_changes(before, server)),
             }
         }
@@ -154,6 +156,12 @@ fn upstream_changes(old: &Server, new: &Server) -> Option<String> {
         }
         _ => Some(format!("server {name} leads elsewhere")),
     }
+}
+
+/// The name that mcp.json has for the server, where that is another.
+fn otherwise(server: &Server) -> String {
+    let other = server.other_name().map(output::shown);
+    other.map(|other| format!(" (`{other}` in mcp.json)")).unwrap_or_default()
 }
 
 fn all(app: &App) -> impl Iterator<Item = &Server> {

@@ -93,6 +93,8 @@ pub(crate) enum Error {
         given: String,
         /// What there is.
         names: Vec<String>,
+        /// A sentence with a space before it, or nothing.
+        hint: String,
     },
     /// The app's MCP endpoints are off.
     #[error("MCP endpoints are off")]
@@ -223,10 +225,10 @@ impl Error {
             Self::InvalidKeyType(message) => bad("InvalidKeyType", message.clone()),
             Self::InvalidNotAfter(message) => bad("InvalidNotAfter", message.clone()),
             Self::InvalidScope(message) => bad("InvalidScope", message.clone()),
-            Self::McpServerNotFound { given, names } => missing(
+            Self::McpServerNotFound { given, names, hint } => missing(
                 "McpServerNotFound",
                 format!(
-                    "The app has no MCP server {}: expected one of {}.",
+                    "The app has no MCP server {}: expected one of {}.{hint}",
                     Quoted(given),
                     names.join(", ")
                 ),

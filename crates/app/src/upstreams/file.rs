@@ -8,7 +8,8 @@ use super::http::shown_pointer;
 use super::text::{Texts, shown};
 use crate::json::Faults;
 use crate::limits;
-use crate::problem::LeftOut;
+use crate::names;
+use crate::problem::{LeftOut, LeftOutServer};
 use crate::reader::{Node, Object};
 use crate::servers::{DEFAULT, is_name};
 use crate::surroundings::Surroundings;
@@ -32,6 +33,15 @@ pub(crate) struct Entry {
     pub(crate) enabled: bool,
     /// How it is reached; none if it is left out.
     pub(crate) transport: Option<Transport>,
+    /// Why it is left out.
+    pub(crate) why: Option<String>,
+}
+
+impl Entry {
+    /// Gives the name as written where that is not the one that it is served under.
+    pub(crate) fn other_name(&self) -> Option<String> {
+        (self.written != self.name).then(|| self.written.clone())
+    }
 }
 
 impl Entries {
@@ -39,6 +49,21 @@ impl Entries {
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         let served = self.by_name.iter().find(|entry| entry.name.eq_ignore_ascii_case(name));
         served.or_else(|| self.by_name.iter().find(|entry| entry.written == name))
+    }
+
+    /// Finds the server that a name which is none's was probably meant for.
+    pub(crate) fn closest(&self, name: &str) -> Option<&Entry> {
+        let distance = |entry: &Entry| names::distance(name, &entry.name);
+        let close = self.by_name.iter().filter_map(|entry| Some((distance(entry)?, entry)));
+        close.min_by_key(|(distance, _)| *distance).map(|(_, entry)| entry)
+    }
+
+    /// Gives those that are left out.
+    pub(crate) fn left_out_servers(&self) -> impl Iterator<Item = LeftOutServer> {
+        self.by_name.iter().filter_map(|entry| {
+            let (name, written) = (entry.name.clone(), entry.written.clone());
+            Some(LeftOutServer { name, written, why: entry.why.clone()? })
+        })
     }
 }
 
@@ -75,13 +100,9 @@ pub(crate) fn read(root: &Node<'_>, around: &Surroundings, faults: &mut Faults) 
             node.fault(faults, message);
             continue;
         }
-        if let Some(why) = why {
-            entries.left_out.push(LeftOut { what, why });
-        } else if name != written {
-            entries.left_out.push(LeftOut { what, why: format!("is served as `{name}`") });
-        }
+        entries.left_out.extend(why.clone().map(|why| LeftOut { what, why }));
         let written = written.to_owned();
-        entries.by_name.push(Entry { written, name, enabled, transport });
+        entries.by_name.push(Entry { written, name, enabled, transport, why });
     }
     entries
 }

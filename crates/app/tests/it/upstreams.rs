@@ -157,6 +157,8 @@ fn an_app_differs_where_an_upstream_does() {
     ] {
         assert_ne!(base, one(other), "{other}");
     }
+    let named = |name: &str| with(&format!(r#"{{"servers":{{"{name}":{{"command":"a"}}}}}}"#));
+    assert_ne!(named("a b"), named("a.b"));
     let with_variable = r#"{"servers":{"a":{"command":"a","args":["${TOKEN}"]}}}"#;
     let files = files(&[("mcp.json", with_variable)]);
     let mut around = surroundings();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::offline;
 use super::server::{DEFAULT, LIST};
-use crate::arguments::{CallArguments, ExpiryArguments, IssueArguments, KeyCommand};
+use crate::arguments::{self, CallArguments, ExpiryArguments, IssueArguments, KeyCommand};
 use crate::client::{Client, Surroundings, no_body};
 use crate::error::{Error, Result};
 use crate::{duration, limits, output};
@@ -31,8 +31,9 @@ impl ExpiryArguments {
 
 async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<()> {
     let now = SystemClock.now();
-    let wanted = wanted(arguments, now)?;
     let client = Client::find(&arguments.call, around)?;
+    let reach = Reach::of(arguments, &client).await?;
+    let wanted = wanted(arguments, &reach, now)?;
     let answer = client.call("listMcpServerUrl", &[("getApikey", "true")], &wanted).await?;
     if arguments.call.json {
         return output::print_json(&answer);
@@ -70,7 +71,53 @@ async fn issue(arguments: &IssueArguments, around: &Surroundings<'_>) -> Result<
     ))
 }
 
-fn wanted(arguments: &IssueArguments, now: Timestamp) -> Result<Value> {
+/// The server and the scopes that were typed, by the names that servers are served under.
+struct Reach {
+    server: Option<String>,
+    scopes: Vec<Scope>,
+}
+
+impl Reach {
+    /// Asks the running server where a name is typed that may be one of mcp.json, and is none that a
+    /// URL can have.
+    async fn of(arguments: &IssueArguments, client: &Client) -> Result<Self> {
+        let mut server = arguments.server.clone();
+        let is_served = |name: &str| Scope::parse(name).is_ok();
+        let all = arguments.scopes.iter().map(String::as_str).chain(server.as_deref());
+        let others =
+            if all.into_iter().all(is_served) { Vec::new() } else { other_names(client).await? };
+        if let Some((_, served)) = others.iter().find(|(other, _)| Some(other) == server.as_ref()) {
+            server = Some(served.clone());
+        }
+        let scopes = arguments.scopes.iter().map(|text| scope(text, &others));
+        Ok(Self { server, scopes: scopes.collect::<Result<_>>()? })
+    }
+}
+
+/// The names that mcp.json has for servers which are served under others, with those.
+async fn other_names(client: &Client) -> Result<Vec<(String, String)>> {
+    let all = client.call(LIST, &[], &no_body()).await?;
+    let text = |row: &Value, pointer: &str| row.pointer(pointer)?.as_str().map(str::to_owned);
+    Ok(rows(&all)
+        .filter_map(|row| Some((text(row, "/upstream/name")?, text(row, "/name")?)))
+        .collect())
+}
+
+/// Parses a scope, which may begin with one of the other names if it can be only one.
+fn scope(text: &str, others: &[(String, String)]) -> Result<Scope> {
+    let served = others.iter().filter_map(|(other, served)| {
+        let rest = text.strip_prefix(other.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{served}{rest}"))
+    });
+    let served: Vec<String> = served.collect();
+    let meant = match (Scope::parse(text), served.as_slice()) {
+        (Err(_), [served]) => served,
+        _ => text,
+    };
+    arguments::scope(meant).map_err(|why| Error::Usage(format!("--scope: {why}")))
+}
+
+fn wanted(arguments: &IssueArguments, reach: &Reach, now: Timestamp) -> Result<Value> {
     let mut body = Map::new();
     body.insert("keyType".to_owned(), json!(arguments.key_type.as_str()));
     if arguments.never_expire {
@@ -79,11 +126,11 @@ fn wanted(arguments: &IssueArguments, now: Timestamp) -> Result<Value> {
     if let Some(at) = arguments.expiry.not_after(now) {
         body.insert("notAfter".to_owned(), json!(at.to_string()));
     }
-    if let Some(server) = server_in_reach(arguments.server.as_deref(), &arguments.scopes)? {
+    if let Some(server) = server_in_reach(reach.server.as_deref(), &reach.scopes)? {
         body.insert("serverName".to_owned(), json!(server));
     }
-    if !arguments.scopes.is_empty() {
-        let scopes: Vec<&str> = arguments.scopes.iter().map(Scope::as_str).collect();
+    if !reach.scopes.is_empty() {
+        let scopes: Vec<&str> = reach.scopes.iter().map(Scope::as_str).collect();
         body.insert("scopes".to_owned(), json!(scopes));
     }
     if let Some(label) = &arguments.label {
@@ -121,7 +168,6 @@ fn server_in_reach<'a>(named: Option<&'a str>, scopes: &'a [Scope]) -> Result<Op
 /// The scope that means the server with all tools.
 const ALL_TOOLS: &str = "default";
 
-/// The name that a client may give the server: the last part of its path that is one.
 /// Says where the tools are, if the server at this URL is the default one and has none.
 async fn elsewhere(client: &Client, url: &str) -> Result<String> {
     if url.contains("/mcpservers/") {
@@ -142,6 +188,7 @@ async fn elsewhere(client: &Client, url: &str) -> Result<String> {
     })
 }
 
+/// The name that a client may give the server: the last part of its path that is one.
 fn server_name(url: &str) -> &str {
     match url.rsplit('/').nth(1) {
         Some(name) if url.contains("/mcpservers/") => name,

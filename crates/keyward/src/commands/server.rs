@@ -27,7 +27,10 @@ async fn list(call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
     if call.json {
         return output::print_json(&answer);
     }
-    let blocks: Vec<String> = rows(&answer).map(block).collect();
+    let left_out = answer.get("leftOut").and_then(Value::as_array).into_iter().flatten();
+    let left_out = left_out
+        .map(|one| format!("{} (left out)\n  {}", member(one, "name"), member(one, "reason")));
+    let blocks: Vec<String> = rows(&answer).map(block).chain(left_out).collect();
     output::print(&blocks.join("\n\n"))
 }
 
@@ -48,6 +51,7 @@ fn block(server: &Value) -> String {
     let names = names.join(", ");
     lines.push(match (names.is_empty(), upstream.map(|upstream| member(upstream, "state"))) {
         (true, Some(state)) if state != KNOWN => "  tools: not known".to_owned(),
+        (true, _) if member(server, "name") == DEFAULT => "  no workflows".to_owned(),
         (true, _) => "  no tools".to_owned(),
         (false, Some(state)) if state != KNOWN => format!("  tools when it last answered: {names}"),
         (false, _) => format!("  tools: {names}"),
@@ -64,6 +68,10 @@ fn origin(upstream: &Value) -> String {
         "http" => "upstream over HTTP",
         _ => "upstream in a child process",
     };
+    let place = match member(upstream, "name") {
+        other if other.is_empty() => place.to_owned(),
+        other => format!("{place}, `{other}` in mcp.json"),
+    };
     let message = member(upstream, "message");
     match member(upstream, "state").as_str() {
         "unreachable" => {
@@ -71,7 +79,7 @@ fn origin(upstream: &Value) -> String {
             format!("{place}, unreachable since {since}: {message}")
         }
         "pending" => format!("{place}, asked for its tools just now: list them again in a moment"),
-        _ if message.is_empty() => place.to_owned(),
+        _ if message.is_empty() => place,
         _ => format!("{place}; {message}"),
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Sandbox, Server};
 
@@ -85,7 +85,8 @@ fn what_is_ready_says_how_each_server_is_reached_and_no_value() {
         r#"{"servers":{
             "web":{"url":"https://a.example/hidden?q=hidden","headers":{"X":"hidden"}},
             "shell":{"command":"hidden","args":["hidden"],"env":{"E":"hidden"}},
-            "off":{"command":"hidden","disabled":true},
+            "away":{"command":"hidden","disabled":true},
+            "My Server":{"command":"hidden"},
             "lost":{"command":"hidden","args":["${NOT_SET}"]}}}"#,
     );
     let mut command = serve(&sandbox, &[]);
@@ -106,12 +107,15 @@ fn what_is_ready_says_how_each_server_is_reached_and_no_value() {
         line.trim().to_owned()
     };
     assert!(text.starts_with("Keyward serves the app mcp from .vscode/mcp.json\n"), "{text}");
-    assert_eq!(after("  web "), "over HTTP", "{text}");
-    assert_eq!(after("  shell "), "child process", "{text}");
-    assert!(text.lines().any(|line| line.starts_with("  off ") && line.ends_with("(disabled)")));
+    assert_eq!(after("  web "), "over HTTP, all its tools", "{text}");
+    assert_eq!(after("  shell "), "child process, all its tools", "{text}");
+    assert_eq!(after("  My-Server "), "`My Server` in mcp.json, child process, all its tools");
+    assert!(!text.contains("is served as"), "{text}");
+    assert!(text.contains(" key issue --server My-Server\n"), "one that is enabled: {text}");
+    assert!(text.lines().any(|line| line.starts_with("  away ") && line.ends_with("(disabled)")));
     assert!(text.contains("mcp.json server `lost`: the variable `NOT_SET` is not set"), "{text}");
     assert!(text.contains("Edit .vscode/mcp.json and it is served at once"), "{text}");
-    assert!(!text.contains("hidden") && !text.contains("(all tools)"), "{text}");
+    assert!(!text.contains("hidden") && !text.contains("every workflow"), "{text}");
 }
 
 #[test]
@@ -158,6 +162,45 @@ fn an_edit_of_the_file_is_served_and_a_broken_one_keeps_the_last_good_state() {
     server.signal(Signal::HUP);
     server.log.wait_for(lines, "server Help-Desk leads elsewhere");
     assert!(!server.log.text().contains(&existing.key));
+}
+
+#[test]
+fn a_server_is_listed_and_named_as_the_file_has_it_whether_or_not_it_is_served() {
+    let existing = Existing::new();
+    let sandbox = Sandbox::empty();
+    sandbox.write(FILE, &file(&existing.url()));
+    let lost = r#""servers": { "lost": { "command": "x", "args": ["${NOT_SET}"] },"#;
+    sandbox.edit(FILE, "\"servers\": {", lost);
+    let mut command = serve(&sandbox, &["--json"]);
+    command.env("KEYWARD_INPUT_DESK_KEY", &existing.key);
+    let server = sandbox.serve_by(command);
+    server.log.wait_for(0, "The server `Help Desk` of mcp.json is served as Help-Desk");
+
+    let listed = sandbox.run(&["server", "list"]).ok();
+    assert!(listed.contains("\n  upstream over HTTP, `Help Desk` in mcp.json\n"), "{listed}");
+    let reason = "the variable `NOT_SET` is not set: set it where Keyward runs";
+    assert!(listed.ends_with(&format!("\n\nlost (left out)\n  {reason}\n")), "{listed}");
+    let listed = sandbox.run(&["server", "list", "--json"]).ok();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["leftOut"], json!([{ "name": "lost", "reason": reason }]));
+    assert_eq!(listed["value"][0]["upstream"]["name"], "Help Desk");
+
+    let issue = |more: &[&str]| sandbox.run(&[&["key", "issue"], more].concat());
+    let issued = issue(&["--server", "Help Desk", "--scope", "Help Desk/Greet"]).ok();
+    assert!(issued.contains("\nreaches  help-desk/Greet\n"), "{issued}");
+    assert!(issued.starts_with("URL      http://127.0.0.1:"), "{issued}");
+    assert!(issued.contains("/api/mcpservers/Help-Desk/mcp\n"), "{issued}");
+    let key = issue(&["-q", "--scope", "Help Desk/Greet"]).ok();
+    let tools = list_tools(&server, key.trim());
+    assert!(tools.body.contains("Greet") && !tools.body.contains("SplitBill"), "{tools:?}");
+
+    issue(&["--server", "lost"]).failed(6, &["mcp.json has it, and it is left out", "NOT_SET"]);
+    issue(&["--server", "helpdesc"]).failed(6, &["Did you mean Help-Desk?"]);
+    issue(&["--scope", "hepl desk"]).failed(2, &["--scope", "did you mean 'hepl-desk'?"]);
+    issue(&["--scope", "hepl-desk"]).failed(6, &["Did you mean Help-Desk?"]);
+    sandbox
+        .run(&["key", "narrow", "--scope", "Help Desk/Greet"])
+        .failed(2, &["did you mean 'Help-Desk/Greet'?"]);
 }
 
 #[test]

@@ -154,6 +154,8 @@ impl<'a> From<&'a ServerUrl> for ServerUrlJson<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServerListJson<'a> {
     value: Vec<ServerJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOutServerJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<HeadersJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +175,13 @@ struct ServerJson<'a> {
     headers: Option<HeadersJson<'a>>,
 }
 
+/// A server of mcp.json that is not served.
+#[derive(Serialize)]
+struct LeftOutServerJson<'a> {
+    name: &'a str,
+    reason: &'a str,
+}
+
 #[derive(Serialize)]
 struct ToolJson<'a> {
     name: &'a str,
@@ -189,6 +198,8 @@ impl<'a> From<&Tool<'a>> for ToolJson<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UpstreamJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     transport: &'static str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,6 +213,7 @@ struct UpstreamJson<'a> {
 impl<'a> From<UpstreamStatus<'a>> for UpstreamJson<'a> {
     fn from(status: UpstreamStatus<'a>) -> Self {
         Self {
+            name: status.name,
             transport: status.transport,
             state: status.state,
             message: status.message,
@@ -224,8 +236,12 @@ impl<'a> From<&'a ServerList> for ServerListJson<'a> {
                 upstream: upstream.map(UpstreamJson::from),
                 headers: headers(),
             });
+        let left_out = list.left_out().iter();
         Self {
             value: servers.collect(),
+            left_out: left_out
+                .map(|one| LeftOutServerJson { name: &one.written, reason: &one.why })
+                .collect(),
             headers: headers(),
             api_key: list.issued.as_ref().map(IssuedKeyJson::from),
         }

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use app::{App, Server, Transport, Upstream};
+use app::{App, LeftOutServer, Server, Transport, Upstream};
 use keys::permission::{Issuer, Reader};
 use keys::{AppId, Authorized, Scope, Scopes, Slot, Terms, Timestamp};
 use store::{AppState, Issue, Knowledge, ListedTool, Subject};
@@ -80,6 +80,8 @@ pub(crate) struct Tool<'a> {
 /// How it stands with the MCP server behind one of ours.
 #[derive(Debug)]
 pub(crate) struct UpstreamStatus<'a> {
+    /// The name that mcp.json has for it, where that is another.
+    pub(crate) name: Option<&'a str>,
     pub(crate) transport: &'static str,
     pub(crate) state: &'static str,
     pub(crate) message: Option<Cow<'a, str>>,
@@ -200,6 +202,11 @@ impl Manage {
 }
 
 impl ServerList {
+    /// The servers of mcp.json that are not served; none where one server was asked for.
+    pub(crate) fn left_out(&self) -> &[LeftOutServer] {
+        if self.only.is_none() { self.app.app.left_out_servers() } else { &[] }
+    }
+
     /// The servers, sorted by name.
     pub(crate) fn servers(&self) -> impl Iterator<Item = ListedServer<'_>> {
         let urls = self.urls.iter().map(String::as_str);
@@ -213,7 +220,9 @@ impl ServerList {
                     Some((upstream, known)) => known_tools(upstream, known).collect(),
                     None => server.tools().iter().map(|tool| Tool::of_workflow(tool)).collect(),
                 },
-                upstream: upstream.map(|(upstream, known)| UpstreamStatus::of(upstream, known)),
+                upstream: upstream.map(|(upstream, known)| {
+                    UpstreamStatus::of(server.other_name(), upstream, known)
+                }),
             }
         })
     }
@@ -233,7 +242,7 @@ fn known_tools<'a>(upstream: &'a Upstream, known: &'a Knowledge) -> impl Iterato
 }
 
 impl<'a> UpstreamStatus<'a> {
-    fn of(upstream: &Upstream, known: &'a Knowledge) -> Self {
+    fn of(name: Option<&'a str>, upstream: &Upstream, known: &'a Knowledge) -> Self {
         let (state, message) = match (&known.failure, &known.tools) {
             (Some(failure), _) => ("unreachable", Some(Cow::Borrowed(failure.why.as_str()))),
             (None, Some(tools)) => ("known", missing(upstream, tools).map(Cow::Owned)),
@@ -241,6 +250,7 @@ impl<'a> UpstreamStatus<'a> {
             (None, None) => ("notAsked", None),
         };
         Self {
+            name,
             transport: match upstream.transport() {
                 Transport::Http(_) => "http",
                 Transport::Stdio(_) => "stdio",
@@ -278,11 +288,24 @@ fn find<'a>(app: &'a App, name: &str) -> Result<&'a Server> {
     by_name(app, name).ok_or_else(|| Error::McpServerNotFound {
         given: name.to_owned(),
         names: all(app).map(|server| server.name().to_owned()).collect(),
+        hint: hint(app, name),
     })
 }
 
+/// Finds a server by its name, without regard to case, or by the one that mcp.json has for it.
 fn by_name<'a>(app: &'a App, name: &str) -> Option<&'a Server> {
-    all(app).find(|server| server.name().eq_ignore_ascii_case(name))
+    let served = all(app).find(|server| server.name().eq_ignore_ascii_case(name));
+    served.or_else(|| all(app).find(|server| server.other_name() == Some(name)))
+}
+
+/// What to say to whoever names a server that is not there, as a sentence after others.
+fn hint(app: &App, name: &str) -> String {
+    let is_it = |one: &&LeftOutServer| one.name.eq_ignore_ascii_case(name) || one.written == name;
+    match (app.left_out_servers().iter().find(is_it), app.closest_server(name)) {
+        (Some(one), _) => format!(" mcp.json has it, and it is left out: {}.", one.why),
+        (None, Some(close)) => format!(" Did you mean {close}?"),
+        (None, None) => String::new(),
+    }
 }
 
 fn all(app: &App) -> impl Iterator<Item = &Server> {
@@ -301,7 +324,10 @@ fn listed<'a>(app: &'a App, only: Option<&str>) -> impl Iterator<Item = &'a Serv
 fn no_server(app: &App, scope: &Scope) -> Error {
     let given = Quoted(scope.as_str());
     let servers = all(app).map(Server::name).collect::<Vec<_>>().join(", ");
-    Error::InvalidScope(format!("The scope {given} names no server: expected one of {servers}."))
+    let hint = hint(app, scope.server());
+    Error::InvalidScope(format!(
+        "The scope {given} names no server: expected one of {servers}.{hint}"
+    ))
 }
 
 fn no_tool(scope: &Scope, server: &Server, tools: &str) -> Error {

@@ -194,3 +194,48 @@ async fn a_tool_that_was_added_a_while_ago_can_be_named() {
     let (answer, ()) = tokio::join!(scoped(&plane, "files/write"), asking);
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
+
+/// An app with a server that is served under another name, and one that is left out.
+async fn plane_of_names() -> Plane {
+    let mut files = files(&json!([]));
+    let mcp = json!({ "servers": {
+        "Help Desk": { "url": URL },
+        "lost": { "command": "hush", "args": ["${NOT_SET}"] },
+    } });
+    files.insert("mcpservers.json", r#"{"mcpServers":[]}"#).unwrap();
+    files.insert("mcp.json", mcp.to_string()).unwrap();
+    Plane::of_app(files).await
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_listed_with_the_reason_beside_the_servers() {
+    let plane = plane_of_names().await;
+    let answer = list(&plane).await;
+    assert_eq!(answer.json["value"].as_array().unwrap().len(), 1);
+    let reason = "the variable `NOT_SET` is not set: set it where Keyward runs";
+    assert_eq!(answer.json["leftOut"], json!([{ "name": "lost", "reason": reason }]));
+    assert_eq!(server(&answer, "Help-Desk")["upstream"]["name"], "Help Desk");
+
+    let answer = plane.post("listMcpServers", r#"{"serverName":"default"}"#).await;
+    assert!(answer.json.get("leftOut").is_none(), "{}", answer.text);
+    let refused = plane.post("listMcpServerUrl", r#"{"serverName":"LOST"}"#).await;
+    refused.assert(404, "McpServerNotFound");
+    let expected = format!("mcp.json has it, and it is left out: {reason}.");
+    assert!(refused.message().ends_with(&expected), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_server_is_found_by_its_name_in_mcp_json_and_a_misspelt_one_is_answered_with_the_right_one()
+ {
+    let plane = plane_of_names().await;
+    let answer = plane.post("listMcpServerUrl", r#"{"serverName":"Help Desk"}"#).await;
+    let url = answer.json["value"].as_str().unwrap();
+    assert!(url.ends_with("/api/mcpservers/Help-Desk/mcp"), "{url}");
+
+    let refused = plane.post("listMcpServerUrl", r#"{"serverName":"help desk"}"#).await;
+    refused.assert(404, "McpServerNotFound");
+    assert!(refused.message().ends_with("Did you mean Help-Desk?"), "{}", refused.text);
+    let refused = scoped(&plane, "helpdesk/find").await;
+    refused.assert(400, "InvalidScope");
+    assert!(refused.message().ends_with("Did you mean Help-Desk?"), "{}", refused.text);
+}

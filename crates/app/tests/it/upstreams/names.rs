@@ -20,7 +20,7 @@ fn faulty(entries: &str) -> String {
 }
 
 #[test]
-fn a_name_that_no_url_has_is_mapped_and_told() {
+fn a_name_that_no_url_has_is_mapped_and_kept_beside() {
     let long = "l".repeat(limits::SERVER_NAME_CHARS + 1);
     for (written, served) in [
         ("My Server", "My-Server"),
@@ -29,15 +29,12 @@ fn a_name_that_no_url_has_is_mapped_and_told() {
         (&long, &"l".repeat(limits::SERVER_NAME_CHARS)),
     ] {
         let json = format!(r#"{{"servers":{{"{written}":{{"command":"a"}}}}}}"#);
-        assert!(with(&json).server(served).is_some(), "{written}");
-        let told = left_out(&[("mcp.json", &json)]);
-        assert!(told.ends_with(&format!("`: is served as `{served}`")), "{told}");
+        let app = with(&json);
+        assert_eq!(app.server(served).unwrap().other_name(), Some(written));
+        assert!(app.left_out().is_empty(), "{:?}", app.left_out());
     }
-    assert_eq!(
-        left_out(&[("mcp.json", r#"{"servers":{"My Server":{"command":"a"}}}"#)]),
-        "mcp.json server `My Server`: is served as `My-Server`"
-    );
-    assert!(with(r#"{"servers":{"_-":{"command":"a"}}}"#).server("_-").is_some());
+    let app = with(r#"{"servers":{"_-":{"command":"a"}}}"#);
+    assert!(app.server("_-").unwrap().other_name().is_none());
 }
 
 #[test]
@@ -102,7 +99,53 @@ fn a_server_may_be_named_as_it_is_served_and_enabled_in_one_file_is_not_in_both(
 fn a_server_that_is_left_out_becomes_no_empty_one() {
     let app = named(r#"{"name":"lost","tools":[{"name":"A1"}]}"#);
     assert!(app.server("lost").is_none());
-    assert_eq!(app.left_out().len(), 2, "{:?}", app.left_out());
+    assert_eq!(app.left_out().len(), 1, "{:?}", app.left_out());
+}
+
+#[test]
+fn what_is_left_out_is_known_by_both_names() {
+    let app = with(r#"{"servers":{"My Server":{"command":"${NOT_SET}"},"a":{"command":"a"}}}"#);
+    let [left_out] = app.left_out_servers() else { panic!("{:?}", app.left_out_servers()) };
+    assert_eq!((&*left_out.name, &*left_out.written), ("My-Server", "My Server"));
+    assert_eq!(left_out.why, "the variable `NOT_SET` is not set: set it where Keyward runs");
+}
+
+#[test]
+fn a_list_of_tools_under_a_misspelt_name_is_told_with_the_name_that_was_meant() {
+    let of = |entry: &str| {
+        let servers = format!(r#"{{"mcpServers":[{entry}]}}"#);
+        left_out(&[
+            ("mcp.json", r#"{"servers":{"Issue Tracker":{"command":"a"}}}"#),
+            ("mcpservers.json", &servers),
+            ("A/workflow.json", TOOL),
+        ])
+    };
+    let told = "mcpservers.json server `issue_trackr`: has no workflow, and limits no server of \
+                mcp.json: did you mean `Issue-Tracker`?";
+    assert_eq!(of(r#"{"name":"issue_trackr","tools":[{"name":"get"},{"name":"find"}]}"#), told);
+    assert_eq!(of(r#"{"name":"issue_trackr","tools":[]}"#), told);
+    assert_eq!(of(r#"{"name":"issue_trackr","tools":[{"name":"A"}]}"#), "");
+    let told = of(r#"{"name":"something","tools":[{"name":"get"}]}"#);
+    assert_eq!(told, "tool `get` of server `something`: no workflow has that name");
+    let told = faulty(r#"{"name":"shel","enabled":false}"#);
+    assert!(told.ends_with("; or, for a server of mcp.json, did you mean `shell`?"), "{told}");
+}
+
+#[test]
+fn a_name_that_is_none_finds_the_one_that_it_resembles() {
+    let app = named(r#"{"name":"desk","tools":[{"name":"A"}]}"#);
+    for (given, meant) in [
+        ("git hub", Some("Git-Hub")),
+        ("Githb", Some("Git-Hub")),
+        ("shel", Some("shell")),
+        ("dest", Some("desk")),
+        ("defualt", Some("default")),
+        ("xyz", None),
+        ("", None),
+        ("--", None),
+    ] {
+        assert_eq!(app.closest_server(given), meant, "{given}");
+    }
 }
 
 #[test]
