@@ -1,11 +1,13 @@
 //! mcp.json: MCP servers that exist already, as editors write them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use super::Transport;
 use super::entry;
 use super::http::shown_pointer;
-use super::text::{Texts, shown};
+use super::text::{Declared, Texts, shown};
 use crate::json::Faults;
 use crate::limits;
 use crate::names;
@@ -159,11 +161,21 @@ fn within<'d>(
     None
 }
 
-/// The ids of `inputs`, whose other members ask a person for a value.
-fn declared<'d>(root: &Object<'d>) -> BTreeSet<&'d str> {
-    let inputs = root.members.get("inputs").and_then(serde_json::Value::as_array);
-    let id = |input: &'d serde_json::Value| input.get("id").and_then(serde_json::Value::as_str);
-    inputs.into_iter().flatten().filter_map(id).collect()
+/// What `inputs` says of each id.
+fn declared<'d>(root: &Object<'d>) -> BTreeMap<&'d str, Declared<'d>> {
+    let inputs = root.members.get("inputs").and_then(Value::as_array);
+    let read = |input: &'d Value| {
+        let text = |name: &str| input.get(name).and_then(Value::as_str);
+        let default = text("default").filter(|default| !default.is_empty());
+        let is_password = input.get("password").is_some_and(|flag| *flag != Value::Bool(false));
+        let declared = match (text("type"), default) {
+            (Some("promptString" | "pickString"), Some(_)) if is_password => Declared::Secret,
+            (Some("promptString" | "pickString"), Some(default)) => Declared::Default(default),
+            _ => Declared::Asked,
+        };
+        Some((text("id")?, declared))
+    };
+    inputs.into_iter().flatten().filter_map(read).collect()
 }
 
 /// Reads whether the server is served. A misspelt name of either member would leave it open, so it

@@ -1,17 +1,28 @@
 //! What stands in mcp.json as `${…}`: variables, inputs and places.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::limits;
 use crate::surroundings::{
     INPUT_FILE_SUFFIX, INPUT_VARIABLE, OWN_VARIABLES, Surroundings, input_key,
 };
 
+/// What `inputs` of the file says of an id, whose value an editor asks a person for.
+#[derive(Clone, Copy)]
+pub(super) enum Declared<'s> {
+    /// Nothing is there if nobody is asked.
+    Asked,
+    /// The value that stands in the editor's box before a person types.
+    Default(&'s str),
+    /// There is one, and the input is a password: what stands in a file beside it is a placeholder.
+    Secret,
+}
+
 /// Puts values in place of `${…}` for one server, and keeps why it could not.
 pub(super) struct Texts<'s> {
     around: &'s Surroundings,
-    /// The ids that `inputs` of the file declares.
-    declared: &'s BTreeSet<&'s str>,
+    /// What `inputs` of the file declares, by its id.
+    declared: &'s BTreeMap<&'s str, Declared<'s>>,
     /// What the server lacks, a sentence each, and never a value.
     lacks: Vec<String>,
     /// How many bytes all texts have together.
@@ -19,7 +30,10 @@ pub(super) struct Texts<'s> {
 }
 
 impl<'s> Texts<'s> {
-    pub(super) fn new(around: &'s Surroundings, declared: &'s BTreeSet<&'s str>) -> Self {
+    pub(super) fn new(
+        around: &'s Surroundings,
+        declared: &'s BTreeMap<&'s str, Declared<'s>>,
+    ) -> Self {
         Self { around, declared, lacks: Vec::new(), byte_count: 0 }
     }
 
@@ -125,22 +139,21 @@ impl<'s> Texts<'s> {
     fn input(&self, id: &str) -> Result<String, String> {
         let (shown, key) = (shown(id), input_key(id));
         match self.around.inputs.get(&key) {
-            Some(Ok(value)) => Ok(value.clone()),
-            Some(Err(why)) => Err(format!("the input `{shown}` cannot be read: {why}")),
-            None => {
-                let key = self::shown(&key);
-                let undeclared = if self.declared.contains(id) {
-                    ""
-                } else {
-                    ", and `inputs` declares none of that id"
-                };
-                Err(format!(
-                    "the input `{shown}` is not given{undeclared}: set {INPUT_VARIABLE}{key} where \
-                     Keyward runs, or {INPUT_VARIABLE}{key}{INPUT_FILE_SUFFIX} to the path of a \
-                     file that holds it"
-                ))
-            }
+            Some(Ok(value)) => return Ok(value.clone()),
+            Some(Err(why)) => return Err(format!("the input `{shown}` cannot be read: {why}")),
+            None => {}
         }
+        let but = match self.declared.get(id) {
+            Some(Declared::Default(default)) => return Ok((*default).to_owned()),
+            Some(Declared::Asked) => "",
+            Some(Declared::Secret) => ", and the default of a password is not used",
+            None => ", and `inputs` declares none of that id",
+        };
+        let key = self::shown(&key);
+        Err(format!(
+            "the input `{shown}` is not given{but}: set {INPUT_VARIABLE}{key} where Keyward runs, or \
+             {INPUT_VARIABLE}{key}{INPUT_FILE_SUFFIX} to the path of a file that holds it"
+        ))
     }
 }
 

@@ -105,6 +105,42 @@ fn a_value_that_is_not_there_leaves_its_server_out_and_no_other() {
 }
 
 #[test]
+fn an_input_that_is_not_given_has_the_default_that_its_editor_would_show() {
+    let read = |input: &str, id: &str| {
+        let entry = format!(r#"{{"command":"a","args":["${{input:{id}}}"]}}"#);
+        in_surroundings(&format!(r#"{{"inputs":[{input}],"servers":{{"a":{entry}}}}}"#))
+    };
+    for (input, id, value) in [
+        (r#"{"id":"x","type":"promptString","default":"usual"}"#, "x", "usual"),
+        (r#"{"id":"x","type":"promptString","default":"usual","password":false}"#, "x", "usual"),
+        (r#"{"id":"x","type":"pickString","options":["usual"],"default":"usual"}"#, "x", "usual"),
+        (r#"{"id":"api-key","type":"promptString","default":"usual"}"#, "api-key", "of-the-input"),
+        // What is put in is not looked into again.
+        (r#"{"id":"x","type":"promptString","default":"${TOKEN}"}"#, "x", "${TOKEN}"),
+    ] {
+        assert_eq!(stdio(&read(input, id), "a").args(), [value], "{input}");
+    }
+    let set = "set KEYWARD_INPUT_X where Keyward runs";
+    for (input, id, told) in [
+        (r#"{"id":"x","type":"promptString","default":""}"#, "x", "not given: set"),
+        (r#"{"id":"x","type":"promptString","default":7}"#, "x", "not given: set"),
+        (r#"{"id":"x","type":"command","default":"usual"}"#, "x", "not given: set"),
+        (
+            r#"{"id":"x","type":"promptString","default":"usual","password":true}"#,
+            "x",
+            "not given, and the default of a password is not used: set",
+        ),
+        (r#"{"id":"gone","type":"promptString","default":"usual"}"#, "gone", "cannot be read"),
+    ] {
+        let app = read(input, id);
+        assert!(app.server("a").is_none(), "{input}");
+        let said = lines_of(&app);
+        assert!(said.contains(told) && (id == "gone" || said.contains(set)), "{said}");
+        assert!(!said.contains("usual"), "{said}");
+    }
+}
+
+#[test]
 fn without_a_folder_nothing_is_relative_to_one() {
     let mut around = surroundings();
     around.folder = None;
