@@ -119,11 +119,31 @@ pub const LINE_BYTES: usize = 32 * 1024 * 1024;
 /// one at most for each child.
 pub const SHORT_LINE_KIB: usize = 64;
 
-/// What all long lines of children may hold of memory at once, in KiB: eight of the longest.
+/// What all long lines of children may hold of memory at once, in KiB: eight of the longest. They hold
+/// it from their reading until their clients have taken them.
 pub const LINES_KIB: usize = 256 * 1024;
 
-/// How long a long line waits for memory that others hold. Those leave as fast as clients read.
-pub const LINE_ROOM_TIME: Duration = Duration::from_secs(10);
+/// What the long lines of one child may hold of it, in KiB: two of the longest, so that neither a child
+/// nor clients of its that do not read take the memory of the others.
+pub const CHILD_LINES_KIB: usize = 64 * 1024;
+
+/// How long a long line of a session's child waits for memory that others hold. Those leave as fast as
+/// clients read, or are given up after [`SLOW_CLIENT_TIME`].
+pub const LINE_ROOM_TIME: Duration = Duration::from_secs(15);
+
+/// How long one of a child that is shared waits: what it says to others waits as well.
+pub const SHARED_LINE_ROOM_TIME: Duration = Duration::from_secs(1);
+
+/// How often who waits for memory looks for lines that their clients have given up.
+pub const LINE_ROOM_LOOK: Duration = Duration::from_millis(250);
+
+/// How much of a long line is handed to its client's connection at once, in bytes. A connection keeps
+/// up to sixteen of them, which are copies: the line itself goes as soon as its client has lost it.
+pub const PART_BYTES: usize = 64 * 1024;
+
+/// How many bytes of a long line a client must take in a second, after [`SLOW_CLIENT_TIME`]: a tenth
+/// of a slow mobile link.
+pub const SLOW_CLIENT_RATE: usize = 64 * 1024;
 
 /// How much of a child's output is read at once, in bytes: a quarter of a pipe.
 pub const READ_BYTES: usize = 16 * 1024;
@@ -135,7 +155,8 @@ pub const CHILD_QUEUE_BYTES: u32 = 8 * 1024 * 1024;
 /// What waits for a client that does not read its stream, in bytes, before its socket's own buffers.
 pub const STREAM_QUEUE_BYTES: u32 = 1024 * 1024;
 
-/// How long a child of its own is held up by a client that does not read; then what it says is lost.
+/// How long a child of its own is held up by a client that does not read; then what it says is lost. A
+/// long line that waits for such a client is lost as well, once others need its memory.
 pub const SLOW_CLIENT_TIME: Duration = Duration::from_secs(10);
 
 /// What a child says to a client that has no stream open, in bytes: kept for the next one.
@@ -191,6 +212,13 @@ pub const SESSION_CALL_COUNT: usize = 64;
 
 /// The most requests under way at a child that is shared.
 pub const SHARED_CALL_COUNT: usize = 1024;
+
+/// The most of them of one API key: twice what a session may have, and an eighth of all, so that one
+/// client leaves room for the others.
+pub const KEY_CALL_COUNT: usize = 128;
+
+/// The most of them of one API key with all that were narrowed from it.
+pub const KEY_CALL_COUNT_IN_ALL: usize = 512;
 
 /// How long a child that has failed is not started again, at first; it doubles with every failure.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);

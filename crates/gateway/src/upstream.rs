@@ -119,7 +119,7 @@ impl Upstreams {
     ) -> Result<Response<Body>, Refused> {
         let Passage { route, key, session, mut parts } = passage;
         let filter = Filter::of(&route.server, grant, &route.upstream);
-        let keep = filter.map(|filter| filter.keep());
+        let mut keep = filter.map(|filter| filter.keep());
         let body = if keep.is_some() {
             accept_plain(&mut parts);
             // No message that nobody judged.
@@ -135,7 +135,8 @@ impl Upstreams {
             // Large, and what goes over HTTP would pay for it.
             Transport::Stdio(_) => {
                 let request = Request::from_parts(parts, Bytes::new());
-                Box::pin(self.stdio.answer(&route, request)).await?
+                // It reduces each message by itself.
+                Box::pin(self.stdio.answer(&route, request, keep.take())).await?
             }
         };
         let response = self.seal(&route, key, session.as_ref(), response)?;
@@ -169,10 +170,12 @@ impl Upstreams {
                 (body, may_list.then(|| filter.keep()))
             }
         };
+        let mut keep = keep;
         let response = match route.upstream.transport() {
             Transport::Http(upstream) => self.http.send(upstream, parts, Body::from(body)).await?,
             Transport::Stdio(_) => {
-                self.stdio.answer(&route, Request::from_parts(parts, body)).await?
+                let request = Request::from_parts(parts, body);
+                self.stdio.answer(&route, request, keep.take()).await?
             }
         };
         let response = self.seal(&route, key, session.as_ref(), response)?;
@@ -193,7 +196,7 @@ impl Upstreams {
                 let (parts, body) = request.into_parts();
                 self.http.send(upstream, parts, Body::from(body)).await
             }
-            Transport::Stdio(_) => self.stdio.answer(route, request).await,
+            Transport::Stdio(_) => self.stdio.answer(route, request, None).await,
         }
     }
 

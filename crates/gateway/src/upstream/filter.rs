@@ -60,6 +60,41 @@ pub(crate) fn reduce(response: Response<Body>, keep: Keep) -> Response<Body> {
     Response::from_parts(parts, Body::new(Reduced { body: Some(body), reader, keep }))
 }
 
+/// Reduces one message of a child as [`reduce`] does; none if it can go on as it is.
+///
+/// # Errors
+/// Why it must not go on: whoever gets the message instead is told.
+pub(crate) fn reduce_message(text: &str, keep: &Keep) -> Result<Option<String>, NotReduced> {
+    if text.len() <= limits::FILTERED_BYTES {
+        return reduced(text, keep).map_err(|NotJson| NotReduced::NotAMessage);
+    }
+    // What lists nothing is only walked over, and costs no memory.
+    let lists = reduced_within(text, "result", |result| {
+        reduced_within(result, "tools", |_| Ok(Some(String::new())))
+    });
+    match lists {
+        Ok(None) => Ok(None),
+        Ok(Some(_)) => Err(NotReduced::TooLarge),
+        Err(NotJson) => Err(NotReduced::NotAMessage),
+    }
+}
+
+/// Why a message of a child is not passed on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReduced {
+    #[error(
+        "the MCP server's list of tools is larger than {} MiB, so the tools that this key may not call \
+         cannot be taken out of it: ask whoever runs this MCP server",
+        limits::FILTERED_BYTES / 1024 / 1024
+    )]
+    TooLarge,
+    #[error(
+        "the MCP server's answer has too many members to be looked through for tools that this key \
+         may not call: ask whoever runs this MCP server"
+    )]
+    NotAMessage,
+}
+
 /// The media type without its parameters, in lower case. None if it is not there exactly once.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();

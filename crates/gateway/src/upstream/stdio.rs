@@ -9,6 +9,7 @@ mod children;
 mod exchange;
 mod headers;
 mod lines;
+mod memory;
 mod message;
 mod noise;
 mod plain;
@@ -16,8 +17,10 @@ mod process;
 mod queue;
 mod report;
 mod room;
+mod scan;
 mod session;
 mod shared;
+mod users;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -29,11 +32,13 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use store::{Replica, Snapshot};
 
+use self::answers::{Form, Taste};
 use self::children::Children;
 use self::headers::Lifecycle;
 use self::message::{Kind, Message};
 pub use self::report::Report;
 use super::Route;
+use super::judge::Keep;
 use crate::refusal::Refused;
 
 /// How a child process is started: the program that supervises it, what comes before the child's own
@@ -71,16 +76,18 @@ impl Bridge {
     }
 
     /// Answers one request. It was admitted and judged, has no credential any more, and its session
-    /// id, if it has one, is as it was given out.
+    /// id, if it has one, is as it was given out. Lists of
+    /// tools are reduced to those that `keep` allows.
     pub(crate) async fn answer(
         &self,
         route: &Route,
         request: Request<Bytes>,
+        keep: Option<Keep>,
     ) -> Result<Response<Body>, Refused> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
         if parts.method != Method::POST {
-            return self.0.without_message(route, &parts.method, headers);
+            return self.0.without_message(route, &parts.method, headers, keep);
         }
         if !headers::is_json(headers) {
             return Err(Refused::MediaType);
@@ -90,14 +97,17 @@ impl Bridge {
         {
             return Err(Refused::NotAcceptable);
         }
+        let taste = Taste { form: Form::wanted(headers), keep };
         let message = Message::read(&body).ok_or(Refused::NotAMessage)?;
         let id = match &message.kind {
             Kind::Request { raw_id, .. } => Some(*raw_id),
             Kind::Notification { .. } | Kind::Response { .. } => None,
         };
         Ok(match headers::lifecycle(headers, Some(&message)) {
-            Ok(Lifecycle::Sessions) => self.0.in_session(route, headers, &message, &body).await,
-            Ok(Lifecycle::Stateless) => self.0.stateless(route, headers, &message).await,
+            Ok(Lifecycle::Sessions) => {
+                self.0.in_session(route, headers, &message, &body, taste).await
+            }
+            Ok(Lifecycle::Stateless) => self.0.stateless(route, headers, &message, taste).await,
             Err(fault) => exchange::bad_request(id, &fault),
         })
     }

@@ -1,5 +1,6 @@
 //! MCP servers that are child processes, of the real process.
 
+mod large;
 mod processes;
 mod sessions;
 mod shared;

@@ -12,9 +12,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::queue::{Piece, Receiver};
+use super::message::{Kind, Message};
+use super::queue::{Lost, Piece, Receiver, Text};
 use crate::limits;
 use crate::refusal::CODE;
+use crate::upstream::filter::{self, NotReduced};
+use crate::upstream::judge::Keep;
 
 /// JSON-RPC 2.0, 5.1.
 pub(super) const INVALID_REQUEST: i64 = -32600;
@@ -125,13 +128,27 @@ impl Form {
     }
 }
 
+/// How a client is to get what a child says.
+pub(super) struct Taste {
+    pub(super) form: Form,
+    /// Which tools it may see, if not all.
+    pub(super) keep: Option<Keep>,
+}
+
+/// Says that there was no memory for an answer.
+pub(super) fn no_memory(raw_id: &RawValue) -> Piece<Note> {
+    let text = "there is no memory for this answer now, since other clients have not read theirs: try \
+                again later";
+    Piece::new(error_text(Some(raw_id), CODE.into(), text, &Value::Null), Note::Error(CODE.into()))
+}
+
 /// Answers with what arrives: one body if the first message is the last and comes soon, an event
 /// stream otherwise, or if a client wants its result so.
 pub(super) async fn respond(
     mut messages: Receiver<Note>,
     waiting: impl Waiting,
     head_within: Duration,
-    form: Form,
+    taste: Taste,
     status: impl Fn(i64) -> StatusCode,
 ) -> Response<Body> {
     let first = match tokio::time::timeout(head_within, messages.recv()).await {
@@ -139,31 +156,59 @@ pub(super) async fn respond(
         // It ended without a message: so does the stream.
         Ok(None) | Err(_) => None,
     };
+    let Taste { form, keep } = taste;
     let status = match &first {
         Some(Piece { note: Note::Result, .. }) if form == Form::Json => StatusCode::OK,
         Some(Piece { note: Note::Error(code), .. }) => status(*code),
         Some(Piece { note: Note::Lost, .. }) => StatusCode::BAD_GATEWAY,
         Some(Piece { note: Note::Result | Note::More, .. }) | None => {
-            return events(messages, first, waiting);
+            return events(messages, first, keep, waiting);
         }
     };
-    json_body(status, Body::new(Whole { piece: first, waiting }))
+    let text = first.map_or(Text::Short(Bytes::new()), |piece| shown(piece, keep.as_ref()));
+    json_body(status, Body::new(Whole { text, waiting }))
 }
 
 /// Answers with one message.
-pub(super) fn whole(status: StatusCode, piece: Piece<Note>) -> Response<Body> {
-    json_body(status, Body::new(Whole { piece: Some(piece), waiting: () }))
+pub(super) fn whole(status: StatusCode, piece: Piece<Note>, keep: Option<&Keep>) -> Response<Body> {
+    json_body(status, Body::new(Whole { text: shown(piece, keep), waiting: () }))
+}
+
+/// What a client sees of a message.
+fn shown(mut piece: Piece<Note>, keep: Option<&Keep>) -> Text {
+    if let (Some(keep), Some(text)) = (keep, piece.text()) {
+        let message = Message::read(&text);
+        let reduced = message.as_ref().map_or(Err(NotReduced::NotAMessage), |message| {
+            filter::reduce_message(message.text, keep)
+        });
+        match reduced {
+            Ok(None) => {}
+            Ok(Some(reduced)) => piece.replace(reduced.into()),
+            Err(why) => {
+                let id = message.and_then(|message| match message.kind {
+                    Kind::Response { raw_id, .. } => Some(raw_id),
+                    Kind::Request { .. } | Kind::Notification { .. } => None,
+                });
+                let text = error_text(id, CODE.into(), &why.to_string(), &Value::Null);
+                piece.replace(text);
+            }
+        }
+    }
+    piece.into_text()
 }
 
 /// An event stream of what arrives.
 pub(super) fn events(
     messages: Receiver<Note>,
     first: Option<Piece<Note>>,
+    keep: Option<Keep>,
     waiting: impl Waiting,
 ) -> Response<Body> {
     let mut response = Response::new(Body::new(Events {
         messages,
         first,
+        under_way: None,
+        keep,
         ended: false,
         beat: Box::pin(tokio::time::sleep(limits::HEARTBEAT)),
         waiting,
@@ -186,30 +231,29 @@ fn json_body(status: StatusCode, body: Body) -> Response<Body> {
 
 /// One message as a body.
 struct Whole<W> {
-    piece: Option<Piece<Note>>,
+    text: Text,
     waiting: W,
 }
 
 impl<W: Waiting> http_body::Body for Whole<W> {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Lost;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
         let this = self.get_mut();
         this.waiting.taken();
-        Poll::Ready(this.piece.take().map(|piece| Ok(Frame::data(piece.text))))
+        Poll::Ready(this.text.next().map(|part| part.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_none()
+        self.text.left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = self.piece.as_ref().map_or(0, |piece| piece.text.len());
-        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+        SizeHint::with_exact(u64::try_from(self.text.left()).unwrap_or(u64::MAX))
     }
 }
 
@@ -217,6 +261,9 @@ impl<W: Waiting> http_body::Body for Whole<W> {
 struct Events<W> {
     messages: Receiver<Note>,
     first: Option<Piece<Note>>,
+    /// What is left of a long message of which its client has the beginning.
+    under_way: Option<Text>,
+    keep: Option<Keep>,
     ended: bool,
     beat: Pin<Box<Sleep>>,
     waiting: W,
@@ -224,14 +271,23 @@ struct Events<W> {
 
 impl<W: Waiting> http_body::Body for Events<W> {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Lost;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
         let this = self.get_mut();
         this.waiting.taken();
+        if let Some(text) = &mut this.under_way {
+            let part = text.next().unwrap_or(Ok(Bytes::new()));
+            this.beat.as_mut().reset(Instant::now() + limits::HEARTBEAT);
+            if text.left() == 0 || part.is_err() {
+                this.under_way = None;
+            }
+            let is_last = this.under_way.is_none();
+            return Poll::Ready(Some(part.map(|part| Frame::data(event(&part, false, is_last)))));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -243,7 +299,11 @@ impl<W: Waiting> http_body::Body for Events<W> {
             Poll::Ready(Some(piece)) => {
                 this.ended = piece.note != Note::More;
                 this.beat.as_mut().reset(Instant::now() + limits::HEARTBEAT);
-                Poll::Ready(Some(Ok(Frame::data(event(&piece.text)))))
+                let mut text = shown(piece, this.keep.as_ref());
+                let part = text.next().unwrap_or(Ok(Bytes::new()));
+                let is_last = text.left() == 0;
+                this.under_way = (!is_last && part.is_ok()).then_some(text);
+                Poll::Ready(Some(part.map(|part| Frame::data(event(&part, true, is_last)))))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if this.beat.as_mut().poll(cx).is_ready() => {
@@ -257,14 +317,18 @@ impl<W: Waiting> http_body::Body for Events<W> {
     }
 }
 
-/// Frames one line as an event. A carriage return would end it: between a message's members it is
-/// as good as a space, and elsewhere it cannot be.
-fn event(line: &[u8]) -> Bytes {
+/// Frames one line, or a part of it, as an event. A carriage return would end it: between a message's
+/// members it is as good as a space, and elsewhere it cannot be.
+fn event(part: &[u8], is_first: bool, is_last: bool) -> Bytes {
     const HEAD: &[u8] = b"event: message\ndata: ";
-    let mut event = BytesMut::with_capacity(HEAD.len() + line.len() + 2);
-    event.extend_from_slice(HEAD);
-    event.extend(line.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }));
-    event.extend_from_slice(b"\n\n");
+    let mut event = BytesMut::with_capacity(HEAD.len() + part.len() + 2);
+    if is_first {
+        event.extend_from_slice(HEAD);
+    }
+    event.extend(part.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }));
+    if is_last {
+        event.extend_from_slice(b"\n\n");
+    }
     event.freeze()
 }
 
@@ -275,7 +339,7 @@ mod tests {
     #[test]
     fn a_line_is_one_event_whatever_is_in_it() {
         let expected = &b"event: message\ndata: {\"a\": \"\\r\",  1}\n\n"[..];
-        assert_eq!(event(b"{\"a\": \"\\r\",\r 1}"), expected);
+        assert_eq!(event(b"{\"a\": \"\\r\",\r 1}", true, true), expected);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::Launcher;
+use super::memory::Memory;
 use super::process::{self, Backoff, Ending, Feed, Listener as _, Means, Started};
 use super::room::{self, Held, Room};
 use super::session::Session;
@@ -67,7 +68,7 @@ impl Children {
         let means = Means {
             launcher: Arc::new(launcher),
             tasks: TaskTracker::new(),
-            room: Arc::new(Semaphore::new(limits::LINES_KIB)),
+            memory: Memory::new(limits::LINES_KIB),
         };
         Self {
             means,

@@ -10,7 +10,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::Duration;
 
-use super::answers::{self, Form, METHOD_NOT_FOUND, Note, UNSUPPORTED_VERSION};
+use super::answers::{self, METHOD_NOT_FOUND, Note, Taste, UNSUPPORTED_VERSION};
 use super::children::{Children, NoChild};
 use super::headers::{self, Fault, Lifecycle};
 use super::message::{Kind, Message};
@@ -20,7 +20,8 @@ use super::queue::{self, NotTaken};
 use super::session::{self, Unclaimed};
 use super::shared::{self, NotCalled, Shared};
 use crate::limits;
-use crate::refusal::Refused;
+use crate::refusal::{CODE, Refused};
+use crate::upstream::judge::Keep;
 use crate::upstream::{Route, SESSION};
 
 impl Children {
@@ -29,6 +30,7 @@ impl Children {
         route: &Route,
         method: &Method,
         headers: &HeaderMap,
+        keep: Option<Keep>,
     ) -> Result<Response<Body>, Refused> {
         match headers::lifecycle(headers, None) {
             Ok(Lifecycle::Sessions) => {}
@@ -46,7 +48,7 @@ impl Children {
         };
         let session = self.session(route, id).ok_or(Refused::UnknownSession)?;
         if *method == Method::GET {
-            return Ok(session.get());
+            return Ok(session.get(keep));
         }
         self.end_session(&session);
         Ok(answers::with_status(StatusCode::NO_CONTENT))
@@ -58,17 +60,17 @@ impl Children {
         headers: &HeaderMap,
         message: &Message<'_>,
         body: &Bytes,
+        taste: Taste,
     ) -> Response<Body> {
         let raw_id = match &message.kind {
             Kind::Request { raw_id, .. } => Some(*raw_id),
             Kind::Notification { .. } | Kind::Response { .. } => None,
         };
-        let form = Form::wanted(headers);
         if let Some(id) = headers.get(SESSION) {
             return match self.session(route, id) {
                 Some(session) => {
                     session
-                        .post(message, body, limits::HEAD_TIME, form, (), |_| StatusCode::OK)
+                        .post(message, body, limits::HEAD_TIME, taste, (), |_| StatusCode::OK)
                         .await
                 }
                 None => session::unknown(raw_id),
@@ -94,7 +96,7 @@ impl Children {
         };
         // The head tells whether there is a session, so that the child's word is waited for.
         let within = limits::START_TIME + limits::HEAD_TIME;
-        let mut response = session.post(message, body, within, form, unclaimed, status).await;
+        let mut response = session.post(message, body, within, taste, unclaimed, status).await;
         if failed.into_inner() {
             session.stop.cancel();
         } else if response.status() == StatusCode::OK
@@ -110,6 +112,7 @@ impl Children {
         route: &Route,
         headers: &HeaderMap,
         message: &Message<'_>,
+        taste: Taste,
     ) -> Response<Body> {
         let Kind::Request { raw_id, method, params, .. } = &message.kind else {
             // What a notification names is not known by that name to anyone else.
@@ -146,14 +149,14 @@ impl Children {
             }
         }
         if method == "server/discover" && !shared.is_proved() {
-            return self.discover(&shared, route, raw_id, &version).await;
+            return self.discover(&shared, route, raw_id, &version, taste.keep).await;
         }
         let (messages, caller) = match shared.call(route, &message) {
             Ok(called) => called,
             Err(why) => return not_called(raw_id, &why),
         };
-        let (within, form) = (shared::head_within(method), Form::wanted(headers));
-        answers::respond(messages, caller, within, form, shared::status).await
+        let within = shared::head_within(method);
+        answers::respond(messages, caller, within, taste, shared::status).await
     }
 
     /// Answers the question whether a child speaks a version without sessions. Whatever one says that
@@ -164,6 +167,7 @@ impl Children {
         route: &Route,
         raw_id: &RawValue,
         version: &str,
+        keep: Option<Keep>,
     ) -> Response<Body> {
         // The question is ours, so that no client's can be one that every server refuses.
         let params = shared::own_params(version);
@@ -181,16 +185,20 @@ impl Children {
         match first {
             Some(piece) if piece.note == Note::Result => {
                 shared.prove();
-                answers::whole(StatusCode::OK, piece)
+                answers::whole(StatusCode::OK, piece, keep.as_ref())
             }
             Some(piece) if piece.note == Note::Lost => {
-                answers::whole(StatusCode::BAD_GATEWAY, piece)
+                answers::whole(StatusCode::BAD_GATEWAY, piece, keep.as_ref())
             }
-            Some(queue::Piece { note: Note::Error(code), text, .. })
-                if shared::status(code) == StatusCode::BAD_REQUEST =>
+            Some(piece) if piece.note == Note::Error(CODE.into()) => {
+                answers::whole(StatusCode::OK, piece, keep.as_ref())
+            }
+            Some(piece)
+                if matches!(piece.note, Note::Error(code)
+                    if shared::status(code) == StatusCode::BAD_REQUEST) =>
             {
                 shared.prove();
-                answers::whole(StatusCode::BAD_REQUEST, queue::Piece::new(text, Note::Error(code)))
+                answers::whole(StatusCode::BAD_REQUEST, piece, keep.as_ref())
             }
             refused => {
                 drop(caller);
@@ -218,6 +226,9 @@ fn no_child(id: Option<&RawValue>, why: &NoChild) -> Response<Body> {
 fn not_called(id: &RawValue, why: &NotCalled) -> Response<Body> {
     let text = match why {
         NotCalled::TooMany => "too many requests are under way at this MCP server",
+        NotCalled::TooManyOfKey => {
+            "too many requests with this API key are under way at this MCP server"
+        }
         NotCalled::Over | NotCalled::NotHeard(NotTaken::Gone) => {
             "this MCP server's process has just ended"
         }
@@ -235,7 +246,7 @@ fn older(id: &RawValue, method: &str, requested: &str) -> Response<Body> {
     let data = json!({ "supported": headers::OLDER, "requested": requested });
     let text = answers::error_text(Some(id), UNSUPPORTED_VERSION, text, &data);
     let piece = queue::Piece::new(text, Note::Error(UNSUPPORTED_VERSION));
-    answers::whole(StatusCode::BAD_REQUEST, piece)
+    answers::whole(StatusCode::BAD_REQUEST, piece, None)
 }
 
 pub(super) fn bad_request(id: Option<&RawValue>, fault: &Fault) -> Response<Body> {

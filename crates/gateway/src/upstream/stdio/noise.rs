@@ -1,10 +1,11 @@
 //! What a child writes beside its messages, bounded and made fit for a log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Duration, Instant};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::limits;
 
@@ -43,11 +44,30 @@ impl Noise {
 pub(super) struct LeftOut {
     server: String,
     noise: Mutex<Noise>,
+    /// Whether its operator knows that it writes what is no message.
+    is_known: AtomicBool,
 }
 
 impl LeftOut {
     pub(super) const fn new(server: String) -> Self {
-        Self { server, noise: Mutex::new(Noise::new(limits::LOG_LINES, limits::LOG_PERIOD)) }
+        let noise = Mutex::new(Noise::new(limits::LOG_LINES, limits::LOG_PERIOD));
+        Self { server, noise, is_known: AtomicBool::new(false) }
+    }
+
+    /// Tells of a line of so many bytes that is no message. Its operator sees the first one: it is what a
+    /// program prints that was not made for this, and clients get nothing of it.
+    pub(super) fn tell_no_message(&self, bytes: usize) {
+        if self.is_known.swap(true, Ordering::Relaxed) {
+            return self.tell("not exactly one JSON-RPC message");
+        }
+        let name = &self.server;
+        warn!(
+            server.name = name,
+            bytes,
+            "{name} wrote a line of {bytes} bytes to its standard output that is no JSON-RPC message; it \
+             is left out, and further ones are told at debug: what is meant for people belongs on \
+             standard error"
+        );
     }
 
     /// Tells of a message, and why it goes to nobody.

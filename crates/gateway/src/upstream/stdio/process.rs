@@ -11,16 +11,18 @@ use std::sync::Arc;
 use app::StdioUpstream;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use serde_json::value::RawValue;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::lines::{Line, Lines, NoLine};
+use super::lines::{Line, Lines, NoLine, Said};
+use super::memory::Memory;
 use super::noise::Noise;
 use super::queue::{Piece, Receiver, Sender, queue};
 use super::report::Report;
@@ -34,6 +36,12 @@ pub(super) type Feed = Sender<()>;
 pub(super) trait Listener: Send + Sync + 'static {
     /// Takes one line of its standard output.
     fn hear(&self, line: Line) -> impl Future<Output = ()> + Send;
+
+    /// Takes note of a line that there was no memory for, which answers the request with this id.
+    fn miss(&self, id: Option<&RawValue>);
+
+    /// Says how long its long lines may wait for memory.
+    fn patience(&self) -> Duration;
 
     /// Says whether it has said anything that makes sense.
     fn has_heard(&self) -> bool;
@@ -57,8 +65,6 @@ pub(super) enum Ending {
     Silent,
     /// It wrote a line that is longer than one may be.
     LongLine,
-    /// Its long lines found no memory.
-    NoRoom,
     /// It closed its standard output.
     Closed,
 }
@@ -81,7 +87,6 @@ impl fmt::Display for Ending {
                 "was ended, since it wrote a line of more than {} MiB",
                 limits::LINE_BYTES / 1024 / 1024
             ),
-            Self::NoRoom => f.write_str("was ended, since there was no memory for its answer"),
             Self::Closed => f.write_str("closed its standard output"),
         }
     }
@@ -104,8 +109,8 @@ pub(super) struct Started {
 pub(super) struct Means {
     pub(super) launcher: Arc<Launcher>,
     pub(super) tasks: TaskTracker,
-    /// The room for long lines of all children, in KiB.
-    pub(super) room: Arc<Semaphore>,
+    /// The memory for long lines of all children.
+    pub(super) memory: Arc<Memory>,
 }
 
 /// Starts a child under its supervisor, in a process group of its own and with no environment but
@@ -170,7 +175,8 @@ impl Started {
         let mut logging = means.tasks.spawn(log(stderr, name.to_owned()));
         let mut lines = Lines::new(
             BufReader::with_capacity(limits::READ_BYTES, stdout),
-            Arc::clone(&means.room),
+            means.memory.share(limits::CHILD_LINES_KIB),
+            listener.patience(),
         );
         let heard = {
             let mut dead = pin!(dead(pid, &mut deaths));
@@ -190,7 +196,7 @@ impl Started {
             };
             // Its input ends: the supervisor sees to the rest.
             writing.abort();
-            if matches!(heard, Ending::LongLine | Ending::NoRoom) {
+            if heard == Ending::LongLine {
                 end_group(pid);
             }
             if !is_dead && timeout(limits::END_TIME, dead).await.is_err() {
@@ -252,10 +258,10 @@ async fn dead(pid: Pid, deaths: &mut Signals) {
 async fn read(lines: &mut Lines<BufReader<ChildStdout>>, listener: &impl Listener) -> Ending {
     loop {
         match lines.next().await {
-            Ok(line) => listener.hear(line).await,
+            Ok(Said::Line(line)) => listener.hear(line).await,
+            Ok(Said::PassedOver(id)) => listener.miss(id.as_deref()),
             Err(NoLine::Ended) => return Ending::Closed,
             Err(NoLine::TooLong) => return Ending::LongLine,
-            Err(NoLine::NoRoom) => return Ending::NoRoom,
         }
     }
 }
@@ -278,7 +284,7 @@ async fn neglected(listener: &impl Listener) -> Ending {
 async fn write((mut stdin, mut lines): (ChildStdin, Receiver<()>)) {
     while let Some(line) = lines.recv().await {
         let written = async {
-            stdin.write_all(&line.text).await?;
+            stdin.write_all(&line.text().unwrap_or_default()).await?;
             stdin.write_all(b"\n").await
         };
         if written.await.is_err() {

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{self, Form, INTERNAL, INVALID_REQUEST, Note, Waiting};
+use super::answers::{self, INTERNAL, INVALID_REQUEST, Note, Taste, Waiting};
 use super::lines::Line;
 use super::message::{Id, Kind, Message, Outcome, Params, one_line};
 use super::noise::LeftOut;
@@ -20,6 +20,7 @@ use super::process::{Ending, Feed, Listener, say};
 use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
 use crate::limits;
 use crate::upstream::Route;
+use crate::upstream::judge::Keep;
 
 /// A session, as long as its child lives.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Session {
         message: &Message<'_>,
         body: &Bytes,
         head_within: Duration,
-        form: Form,
+        taste: Taste,
         waiting: impl Waiting,
         status: impl Fn(i64) -> StatusCode,
     ) -> Response<Body> {
@@ -143,11 +144,11 @@ impl Session {
             self.state().calls.remove(id);
             return not_heard(Some(raw_id), why);
         }
-        answers::respond(messages, waiting, head_within, form, status).await
+        answers::respond(messages, waiting, head_within, taste, status).await
     }
 
     /// Opens the stream of what belongs to no request.
-    pub(super) fn get(&self) -> Response<Body> {
+    pub(super) fn get(&self, keep: Option<Keep>) -> Response<Body> {
         let mut state = self.state();
         if state.is_over {
             return unknown(None);
@@ -170,7 +171,7 @@ impl Session {
             }
         };
         drop(state);
-        answers::events(messages, None, ())
+        answers::events(messages, None, keep, ())
     }
 
     /// Tells every request under way that there is no child to answer it any more.
@@ -256,9 +257,9 @@ impl Session {
             state.common = common;
             state.parked = Some(parked);
         }
-        let mut piece = Piece::new(line.text, Note::More);
-        piece.room = line.room;
-        let kept = state.common.try_send(piece);
+        // There may be no client for long: what it is to hear is bounded by itself.
+        let text = line.hold.map_or(line.text.clone(), |_| Bytes::copy_from_slice(&line.text));
+        let kept = state.common.try_send(Piece::new(text, Note::More));
         drop(state);
         if kept.is_err() {
             self.left_out.tell("for a client that has no stream open, and has missed many");
@@ -274,7 +275,7 @@ impl Session {
 impl Listener for Session {
     async fn hear(&self, mut line: Line) {
         let Some(message) = Message::read(&line.text) else {
-            return self.left_out.tell("not exactly one JSON-RPC message");
+            return self.left_out.tell_no_message(line.text.len());
         };
         self.heard.store(true, Ordering::Relaxed);
         let listener = match &message.kind {
@@ -286,8 +287,7 @@ impl Listener for Session {
                     Outcome::Result(_) => Note::Result,
                     Outcome::Error(code) => Note::Error(*code),
                 };
-                let mut piece = Piece::new(line.text.clone(), note);
-                piece.room = line.room.take();
+                let piece = Piece::new(line.text.clone(), note).holding(line.hold.take());
                 return call.messages.send_last(piece);
             }
             Kind::Notification { method, params } if method == "notifications/progress" => {
@@ -302,9 +302,8 @@ impl Listener for Session {
         let Some(listener) = listener.or_else(|| self.listener()) else {
             return self.keep(line);
         };
-        let is_short = line.room.is_none();
-        let mut piece = Piece::new(line.text.clone(), Note::More);
-        piece.room = line.room.take();
+        let is_short = line.hold.is_none();
+        let piece = Piece::new(line.text.clone(), Note::More).holding(line.hold.take());
         match listener.send(piece, limits::SLOW_CLIENT_TIME).await {
             Ok(()) => {}
             Err(NotTaken::Gone) if is_short => self.keep(line),
@@ -313,6 +312,18 @@ impl Listener for Session {
             }
             Err(NotTaken::Full) => self.left_out.tell("its client does not read"),
         }
+    }
+
+    fn miss(&self, id: Option<&RawValue>) {
+        let call = id.and_then(Id::read).and_then(|id| self.state().calls.remove(&id));
+        match call {
+            Some(call) => call.messages.send_last(answers::no_memory(&call.raw_id)),
+            None => self.left_out.tell("there was no memory for it"),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        limits::LINE_ROOM_TIME
     }
 
     fn has_heard(&self) -> bool {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::StatusCode;
-use keys::{ApiKeyId, ChildId, Claims};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::{Duration, Instant, timeout};
@@ -21,6 +20,7 @@ use super::noise::LeftOut;
 use super::process::{Ending, Feed, Listener, say};
 use super::queue::{NotTaken, Piece, Receiver, Sender, queue};
 use super::session::lost;
+use super::users::{self, Identity, Users};
 use crate::limits;
 use crate::upstream::Route;
 
@@ -70,22 +70,6 @@ struct State {
     is_over: bool,
 }
 
-/// Who has used a child so far.
-#[derive(Debug)]
-enum Users {
-    None,
-    /// None is whoever comes without a key.
-    One(Option<Identity>),
-    Many,
-}
-
-/// An API key, told apart from what it was narrowed from.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    key: ApiKeyId,
-    children: Vec<ChildId>,
-}
-
 /// A request that the child has not answered yet.
 #[derive(Debug)]
 struct Call {
@@ -94,6 +78,8 @@ struct Call {
     messages: Sender<Note>,
     is_subscription: bool,
     wants_log: bool,
+    /// None for who comes without a key, and for what Keyward asks itself.
+    user: Option<Identity>,
 }
 
 /// A call's client: the child is told when it goes.
@@ -116,6 +102,8 @@ impl Drop for Caller {
 pub(super) enum NotCalled {
     /// Too many are under way.
     TooMany,
+    /// Too many of this key are.
+    TooManyOfKey,
     /// The child takes nothing.
     NotHeard(NotTaken),
     /// The child has ended meanwhile.
@@ -183,13 +171,18 @@ impl Shared {
         let is_listing = matches!(&message.kind, Kind::Request { method, .. }
             if matches!(method.as_str(), "server/discover" | "tools/list"));
         // Keyward's own lists are asked for without a key, and there is no client to tell of.
-        if route.claim.key.is_some() || !is_listing {
-            self.state().users.add(route.claim.key.as_ref().map(Identity::of));
+        let user = route.claim.key.as_ref().map(Identity::of);
+        if user.is_some() || !is_listing {
+            self.state().users.add(user.clone());
         }
-        self.ask(message)
+        self.ask(message, user)
     }
 
-    fn ask(self: &Arc<Self>, message: &Message<'_>) -> Result<(Receiver<Note>, Caller), NotCalled> {
+    fn ask(
+        self: &Arc<Self>,
+        message: &Message<'_>,
+        user: Option<Identity>,
+    ) -> Result<(Receiver<Note>, Caller), NotCalled> {
         let Kind::Request { raw_id, method, params, .. } = &message.kind else {
             return Err(NotCalled::Over);
         };
@@ -201,6 +194,7 @@ impl Shared {
             messages,
             is_subscription: method == "subscriptions/listen",
             wants_log: meta.log_level.is_some(),
+            user,
         };
         let number = self.begin(call)?;
         let caller = Caller { shared: Arc::clone(self), number };
@@ -249,11 +243,12 @@ impl Shared {
                 json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": params });
             let text = request.to_string();
             let Some(message) = Message::read(text.as_bytes()) else { return };
-            let Ok((mut answer, _caller)) = self.ask(&message) else { return };
+            let Ok((mut answer, _caller)) = self.ask(&message, None) else { return };
             // Progress was not asked for, so that the first message is the last.
             let Some(piece) = answer.recv().await else { return };
+            let text = piece.text().unwrap_or_default();
             let Some(Kind::Response { outcome: Outcome::Result(page), .. }) =
-                Message::read(&piece.text).map(|message| message.kind)
+                Message::read(&text).map(|message| message.kind)
             else {
                 return;
             };
@@ -282,6 +277,10 @@ impl Shared {
         }
         if state.calls.len() >= limits::SHARED_CALL_COUNT {
             return Err(NotCalled::TooMany);
+        }
+        let mut users = state.calls.values().filter_map(|call| call.user.as_ref());
+        if call.user.as_ref().is_some_and(|user| !users::may_call(user, &mut users)) {
+            return Err(NotCalled::TooManyOfKey);
         }
         state.used_at = Instant::now();
         state.last_number += 1 + random() % NUMBER_STEP;
@@ -336,9 +335,7 @@ impl Shared {
             }
         };
         if let Some(text) = message.with(&parts) {
-            let mut piece = Piece::new(text, note);
-            piece.room = line.room.take();
-            call.messages.send_last(piece);
+            call.messages.send_last(Piece::new(text, note).holding(line.hold.take()));
         }
     }
 
@@ -375,8 +372,7 @@ impl Shared {
         };
         let parts: Vec<_> = part.map(|part| (part, theirs.get())).into_iter().collect();
         let Some(text) = message.with(&parts) else { return };
-        let mut piece = Piece::new(text, Note::More);
-        piece.room = line.room.take();
+        let piece = Piece::new(text, Note::More).holding(line.hold.take());
         let taken = call.messages.try_send(piece);
         drop(state);
         if let (Err(NotTaken::Full), Some(number)) = (taken, number) {
@@ -408,26 +404,11 @@ impl State {
     }
 }
 
-impl Identity {
-    fn of(claims: &Claims) -> Self {
-        Self { key: claims.key_id(), children: claims.child_ids().to_vec() }
-    }
-}
-
-impl Users {
-    fn add(&mut self, user: Option<Identity>) {
-        let is_known = matches!(self, Self::One(one) if *one == user);
-        if !is_known {
-            *self = if matches!(self, Self::None) { Self::One(user) } else { Self::Many };
-        }
-    }
-}
-
 impl Listener for Shared {
     async fn hear(&self, mut line: Line) {
         let text = line.text.clone();
         let Some(message) = Message::read(&text) else {
-            return self.left_out.tell("not exactly one JSON-RPC message");
+            return self.left_out.tell_no_message(line.text.len());
         };
         self.heard.store(true, Ordering::Relaxed);
         match &message.kind {
@@ -440,6 +421,19 @@ impl Listener for Shared {
                 let _ = say(&self.feed, refused(raw_id, method));
             }
         }
+    }
+
+    fn miss(&self, id: Option<&RawValue>) {
+        let number = id.and_then(Id::read).and_then(|id| id.number());
+        let call = number.and_then(|number| self.state().calls.remove(&number));
+        match call {
+            Some(call) => call.messages.send_last(answers::no_memory(&call.raw_id)),
+            None => self.left_out.tell("there was no memory for it"),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        limits::SHARED_LINE_ROOM_TIME
     }
 
     fn has_heard(&self) -> bool {

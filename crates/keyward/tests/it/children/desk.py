@@ -65,6 +65,8 @@ def call(message, name, arguments):
         send({"id": ours, "result": text("right")})
         send({"id": ours, "result": text("twice")})
         return None
+    if name == "large":
+        return text("x" * 1024 * arguments["kib"])
     if name == "long":
         while True:
             write("x" * 65536)
@@ -89,10 +91,10 @@ def answer(message):
         send({"id": ident, "result": {"protocolVersion": OLDER, "capabilities": {"tools": {}}, "serverInfo": info}})
     elif method == "server/discover" and BEHAVIOUR == "newer" and "wrong" in params:
         send({"id": ident, "error": {"code": -32602, "message": "wrong"}})
-    elif method == "server/discover" and BEHAVIOUR == "newer":
+    elif method == "server/discover" and BEHAVIOUR in ("newer", "bloated"):
         send({"id": ident, "result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}})
     elif method == "tools/list":
-        names = ["pid", "echo"]
+        names = ["pid", "echo", "x" * 9 * 1024 * 1024] if BEHAVIOUR == "bloated" else ["pid", "echo"]
         send({"id": ident, "result": {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in names]}})
     elif method == "tools/call":
         result = call(message, params["name"], params.get("arguments", {}))
