@@ -18,8 +18,8 @@ use crate::{duration, log};
     name = "keyward",
     version,
     about = "MCP servers behind API keys that expire",
-    long_about = "Keyward turns a folder with a Logic Apps Standard project into MCP servers, each \
-                  guarded by API keys that expire.",
+    long_about = "Keyward puts MCP servers behind API keys that expire: the workflows of a Logic Apps \
+                  Standard project, and the servers that an editor's mcp.json names.",
     after_help = FIRST_STEPS,
     after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"),
     arg_required_else_help = true,
@@ -41,6 +41,9 @@ First steps:
   keyward init my-tools     make an app that works
   keyward serve my-tools    serve it
   keyward key issue         in another terminal: a URL, and an API key for it
+
+With MCP servers that you have already:
+  keyward serve --mcp-json .vscode/mcp.json
 
 Commands find a server that runs on this machine by themselves.";
 
@@ -274,6 +277,7 @@ pub(crate) enum ServerCommand {
     ///
     /// Servers of mcp.json are asked for their tools where what is known of them is older than 3
     /// minutes, and listed with what is known after 1.5 s: one that is down keeps nobody from the list.
+    /// Those that are left out come last, with the reason.
     List {
         #[command(flatten)]
         call: CallArguments,
