@@ -163,6 +163,7 @@ impl Gateway {
                 upstream: app.server(&server).and_then(Server::upstream).cloned(),
                 server,
                 key: key.as_ref().map(|presented| presented.claims().clone()),
+                is_operators: false,
             }),
             key,
         };

@@ -100,7 +100,9 @@ impl AppState {
                 return Err(Cut::AuthenticationChanged);
             }
             Some(claims) => self.ring.judge(claims, now).map_err(Cut::Refused)?,
-            None if !authentication.accepts_everyone() => return Err(Cut::AuthenticationChanged),
+            None if !claim.is_operators && !authentication.accepts_everyone() => {
+                return Err(Cut::AuthenticationChanged);
+            }
             None => {}
         }
         let Some(server) = self.server(&claim.server).filter(|server| server.is_enabled()) else {

@@ -76,6 +76,7 @@ impl Upstreams {
                 server: subject.server.clone(),
                 upstream: Some(Arc::clone(&subject.upstream)),
                 key: None,
+                is_operators: true,
             }),
         };
         let route = &route;

@@ -28,6 +28,9 @@ pub struct Claim {
     pub upstream: Option<Arc<Upstream>>,
     /// What the API key that was presented says of itself; none for a request without one.
     pub key: Option<Claims>,
+    /// Whether Keyward itself asks, for its operator and not for a client: no authentication type is
+    /// about that.
+    pub is_operators: bool,
 }
 
 /// Why an open response must end.

@@ -88,7 +88,13 @@ impl Fixture {
     /// What a request that presents `key` to the default server claims.
     pub(crate) fn claim(&self, key: Option<&ApiKey>) -> Claim {
         let key = key.map(|key| presented(key).claims().clone());
-        Claim { app: self.app, server: "default".to_owned(), upstream: None, key }
+        Claim {
+            app: self.app,
+            server: "default".to_owned(),
+            upstream: None,
+            key,
+            is_operators: false,
+        }
     }
 }
 

@@ -143,6 +143,23 @@ async fn a_disabled_or_removed_server_ends_its_responses() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_the_operator_goes_on_until_its_server_has_gone() {
+    let fixture = Fixture::new().await;
+    let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let open = |claim| replica.open(claim, CancellationToken::new());
+    let own = open(store::Claim { is_operators: true, ..fixture.claim(None) });
+    let without_key = open(fixture.claim(None));
+    let revision = fixture.regenerate(Slot::Primary).await;
+    replica.in_force(revision).await;
+    assert_eq!(without_key.cut().now_or_never(), Some(Cut::AuthenticationChanged));
+    assert!(own.cut().now_or_never().is_none());
+    let off = r#"{"version": "2.0", "extensions": {"workflow": {"McpServerEndpoints":
+        {"enable": false}}}}"#;
+    replica.serve_app(fixture.app, app(&[("host.json", off)])).await;
+    assert_eq!(own.cut().now_or_never(), Some(Cut::ServerGone));
+}
+
+#[tokio::test]
 async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
     let fixture = Fixture::new().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
