@@ -28,8 +28,8 @@ type Way<'a> =
     dyn Fn(Request<Bytes>) -> BoxFuture<'a, Result<Response<Body>, String>> + Send + Sync + 'a;
 
 impl Upstreams {
-    /// Asks upstreams for their tools, as far as `replica`'s catalog wants them, and ends the processes
-    /// of those that are gone; runs until `stop` is ready.
+    /// Asks upstreams for their tools, as far as `replica`'s catalog wants them, ends the processes of
+    /// those that are gone, and tells of those whose program is not there; runs until `stop` is ready.
     ///
     /// An upstream over HTTP is asked when it is new. A child process is not started before somebody
     /// wants to know, and nobody is asked again before that.
@@ -44,10 +44,15 @@ impl Upstreams {
         let mut asking = FuturesUnordered::new();
         let mut stop = pin!(stop.fuse());
         let mut installations = replica.installations();
+        self.stdio.tell_missing(&replica.last_snapshot());
         loop {
             tokio::select! {
                 () = &mut stop => return,
-                Ok(()) = installations.changed() => self.stdio.keep_only(&replica.last_snapshot()),
+                Ok(()) = installations.changed() => {
+                    let snapshot = replica.last_snapshot();
+                    self.stdio.keep_only(&snapshot);
+                    self.stdio.tell_missing(&snapshot);
+                }
                 () = catalog.stirred() => {
                     let due = catalog.take_due(is_due);
                     asking.extend(due.into_iter().map(|subject| self.ask_in_turn(&room, subject)));

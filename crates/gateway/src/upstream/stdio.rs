@@ -11,6 +11,7 @@ mod headers;
 mod lines;
 mod memory;
 mod message;
+mod missing;
 mod noise;
 mod plain;
 mod process;
@@ -116,6 +117,11 @@ impl Bridge {
     /// end with their claims.
     pub(crate) fn keep_only(&self, snapshot: &Snapshot) {
         self.0.keep_only(snapshot);
+    }
+
+    /// Tells of servers whose program is not there.
+    pub(crate) fn tell_missing(&self, snapshot: &Snapshot) {
+        self.0.tell_missing(snapshot);
     }
 
     /// Ends every child and returns when none is left.

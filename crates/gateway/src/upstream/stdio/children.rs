@@ -1,6 +1,6 @@
 //! All children of this process: which there are, how they start, and what ends them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use app::{StdioUpstream, Transport, Upstream};
 use http::HeaderValue;
 use keys::{ApiKeyId, AppId, ChildId, Claims};
 use rustix::io::Errno;
-use store::{Replica, Snapshot};
+use store::{OpenResponse, Replica, Snapshot};
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::Launcher;
 use super::memory::Memory;
+use super::missing::{self, Missing};
 use super::process::{self, Backoff, Ending, Feed, Listener as _, Means, Started};
 use super::room::{self, Held, Room};
 use super::session::Session;
@@ -34,6 +35,8 @@ pub(super) struct Children {
     /// Cancelled to end all of them.
     stop: CancellationToken,
     state: Mutex<State>,
+    /// Whose program was not there when last looked for.
+    missing: Arc<Mutex<BTreeSet<Missing>>>,
 }
 
 #[derive(Debug, Default)]
@@ -76,20 +79,15 @@ impl Children {
             places: Arc::new(Semaphore::new(limits::CHILD_COUNT)),
             stop: CancellationToken::new(),
             state: Mutex::default(),
+            missing: Arc::default(),
         }
     }
 
     /// Ends the shared children of servers that the snapshot has no longer, or has otherwise. Sessions
     /// end with their claims.
     pub(super) fn keep_only(&self, snapshot: &Snapshot) {
-        let is_served = |app: &AppId, name: &str, upstream: &Arc<Upstream>| {
-            let app = snapshot.apps().iter().find(|served| served.id == *app);
-            app.filter(|app| app.app.mcp_enabled())
-                .and_then(|app| app.server(name))
-                .is_some_and(|server| server.is_enabled() && server.upstream() == Some(upstream))
-        };
         self.state().servers.retain(|(app, name), server| {
-            let stays = is_served(app, name, &server.upstream);
+            let stays = is_served(snapshot, *app, name, &server.upstream);
             if let Some(shared) = server.shared.as_ref().filter(|_| !stays) {
                 shared.stop.cancel();
             }
@@ -125,6 +123,21 @@ impl Children {
         }
     }
 
+    /// Tells of servers whose program is not there, once for each: they are served all the same.
+    pub(super) fn tell_missing(&self, snapshot: &Snapshot) {
+        let (launcher, known) = (Arc::clone(&self.means.launcher), Arc::clone(&self.missing));
+        let apps: Vec<_> = snapshot.apps().iter().map(|app| Arc::clone(&app.app)).collect();
+        // A folder that programs are looked for in may be on a network that has gone.
+        self.means.tasks.spawn_blocking(move || {
+            let found = apps.iter().flat_map(|app| missing::missing(&launcher, app)).collect();
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *known, found);
+            for missing in known.difference(&before) {
+                warn!(server.name = missing.server, "{missing}");
+            }
+        });
+    }
+
     /// Gives a session that is known at this server.
     pub(super) fn session(&self, route: &Route, id: &HeaderValue) -> Option<Arc<Session>> {
         let state = self.state();
@@ -142,6 +155,8 @@ impl Children {
 
     /// Starts a child for a session of its own.
     pub(super) fn open_session(self: &Arc<Self>, route: &Route) -> Result<Arc<Session>, NoChild> {
+        // Before it is seen whether the server is served: what comes in force later cuts it.
+        let open = self.replica.open(route.claim.clone(), CancellationToken::new());
         let mut state = self.state();
         if let Some(left) = state.server(route).session_backoff.left(Instant::now()) {
             return Err(NoChild::Later(left, "this MCP server's process ends as it starts"));
@@ -153,15 +168,14 @@ impl Children {
         let session = Arc::new(Session::new(id.clone(), route.clone(), feed, stop));
         state.sessions.insert(id, Arc::clone(&session));
         drop(state);
-        self.end_with_claim(&session);
+        self.end_with_claim(open, &session);
         let (children, started_session) = (Arc::clone(self), Arc::clone(&session));
         self.means.tasks.spawn(async move { children.run_session(started_session, started).await });
         Ok(session)
     }
 
     /// Ends a session with the key, or the server, that it was opened on.
-    fn end_with_claim(self: &Arc<Self>, session: &Arc<Session>) {
-        let open = self.replica.open(session.route.claim.clone(), CancellationToken::new());
+    fn end_with_claim(self: &Arc<Self>, open: OpenResponse, session: &Arc<Session>) {
         open.accepted();
         let (children, session) = (Arc::clone(self), Arc::clone(session));
         self.means.tasks.spawn(async move {
@@ -243,7 +257,13 @@ impl Children {
         shared.end(&ending);
     }
 
+    /// Starts a child, with the state locked: whatever comes in force meanwhile is seen here, or finds
+    /// the child there when it comes to end it.
     fn start(&self, route: &Route) -> Result<(Started, Feed), NoChild> {
+        let Route { app, server, upstream, .. } = route;
+        if !is_served(&self.replica.last_snapshot(), *app, server, upstream) {
+            return Err(NoChild::Later(Duration::ZERO, "this MCP server has just changed"));
+        }
         if self.stop.is_cancelled() {
             return Err(NoChild::Later(Duration::ZERO, "this server is shutting down"));
         }
@@ -317,6 +337,14 @@ impl State {
     }
 }
 
+/// Whether this server is one of the snapshot's, and leads there.
+fn is_served(snapshot: &Snapshot, app: AppId, name: &str, upstream: &Arc<Upstream>) -> bool {
+    let app = snapshot.apps().iter().find(|served| served.id == app);
+    app.filter(|app| app.app.mcp_enabled())
+        .and_then(|app| app.server(name))
+        .is_some_and(|server| server.is_enabled() && server.upstream() == Some(upstream))
+}
+
 /// Whose a session on this route is: the key, and what it was narrowed to.
 fn holder(route: &Route) -> (Option<ApiKeyId>, &[ChildId]) {
     let key = route.claim.key.as_ref();
@@ -339,5 +367,62 @@ fn tell(name: &str, ending: &Ending) {
     match ending {
         Ending::Stopped => info!(server.name = name, "A process of {name} has ended"),
         _ => warn!(server.name = name, "A process of {name} {ending}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use app::{App, Files};
+    use keys::{Clock, ManualClock, MasterKey, MasterKeys, SysRng, Timestamp};
+    use store::{Claim, ServedApp, Store};
+
+    use super::*;
+
+    fn app(command: &str) -> Arc<App> {
+        let mut files = Files::new();
+        let host = r#"{"version": "2.0", "extensions": {"workflow": {"McpServerEndpoints":
+            {"enable": true}}}}"#;
+        files.insert("host.json", host).unwrap();
+        let servers = format!(r#"{{"servers": {{"desk": {{"command": "{command}"}}}}}}"#);
+        files.insert("mcp.json", servers.as_bytes()).unwrap();
+        Arc::new(App::from_files(&files).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_late_starts_no_process_of_a_server_that_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let masters = Arc::new(MasterKeys::new(MasterKey::generate(&mut SysRng).unwrap(), []));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_unix_ms(0)));
+        let store = Store::open(dir.path(), masters, Arc::clone(&clock)).await.unwrap();
+        let id = store.ensure_app("tools").await.unwrap();
+        let former = app("one");
+        let served = ServedApp {
+            id,
+            name: "tools".to_owned(),
+            public_url: "http://localhost".parse().unwrap(),
+            app: Arc::clone(&former),
+        };
+        let replica = Replica::start(Arc::new(store), clock, vec![served]).await.unwrap();
+        let launcher =
+            Launcher { program: "/bin/cat".into(), arguments: Vec::new(), environment: Vec::new() };
+        let children = Arc::new(Children::new(launcher, Arc::clone(&replica)));
+        let upstream = former.server("desk").unwrap().upstream().unwrap();
+        let claim = Arc::new(Claim {
+            app: id,
+            server: "desk".to_owned(),
+            upstream: Some(Arc::clone(upstream)),
+            key: None,
+            is_operators: true,
+        });
+        let upstream = Arc::clone(upstream);
+        let route = Route { app: id, server: "desk".to_owned(), upstream, claim };
+        assert!(children.shared(&route).is_ok() && children.open_session(&route).is_ok());
+        replica.serve_app(id, app("other")).await;
+        children.keep_only(&replica.last_snapshot());
+        for late in [children.shared(&route).err(), children.open_session(&route).err()] {
+            assert!(matches!(late, Some(NoChild::Later(..))), "{late:?}");
+        }
+        assert_eq!(replica.open_count(), 0);
+        children.end().await;
     }
 }

@@ -169,6 +169,26 @@ fn what_cannot_be_started_is_said_without_its_arguments() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_told_of_before_anybody_needs_it() {
+    let desk = Desk::of(Sandbox::new(), &json!({ "command": "no-such-program" }));
+    let said =
+        "desk cannot be started as things are: there is no program `no-such-program` in PATH";
+    desk.server.log.wait_for(0, said);
+    let skipped = desk.server.log.len();
+    let entry = json!({ "command": "/no/such/program", "args": ["hidden-argument"] });
+    let servers = json!({ "servers": { "desk": entry } });
+    desk.sandbox.write("tools/mcp.json", &servers.to_string());
+    desk.server.log.wait_for(skipped, "there is no program `/no/such/program` at that path");
+    // Nothing of it has changed meanwhile, and it is served.
+    let manage = format!("http://{}", desk.server.manage_listen());
+    desk.sandbox.run(&["key", "issue", "--quiet", "--manage-url", &manage]).ok();
+    assert_eq!(desk.initialize().status, 502);
+    let log = desk.server.log.text();
+    assert_eq!(log.matches("there is no program `/no/such/program`").count(), 1, "{log}");
+    assert!(!log.contains("hidden-argument"), "{log}");
+}
+
+#[test]
 fn a_child_that_ends_at_once_or_is_deaf_holds_nobody_up() {
     let desk = Desk::of(Sandbox::new(), &json!({ "command": "false" }));
     let answer = desk.initialize();
