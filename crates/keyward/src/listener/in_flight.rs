@@ -1,55 +1,53 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
-use tokio::time::Instant;
+
+/// In how many steps an idle connection is waited for: it is found after at most one too many.
+const STEPS: u32 = 4;
 
 /// How many requests of one connection wait for us: their handler runs, or their body has been asked
 /// for more. What waits for the client to take it is not among them.
 #[derive(Clone, Debug)]
-pub(super) struct InFlight(Arc<Mutex<State>>);
+pub(super) struct InFlight(Arc<Counts>);
 
-#[derive(Debug)]
-struct State {
-    count: usize,
-    /// When the count became what it is, if that is none.
-    idle_since: Instant,
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
 }
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { count: 0, idle_since: Instant::now() })))
+        Self(Arc::default())
     }
 
     /// Counts one more, until what is returned is dropped.
     pub(super) fn begin(&self) -> Begun {
-        let mut state = self.state();
-        state.count = state.count.saturating_add(1);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         Begun(self.clone())
     }
 
-    /// Returns once there has been none for this long, counted from this call.
+    /// Returns once there has been none for this long, or up to a quarter longer.
     pub(super) async fn none_for(&self, time: Duration) {
-        let called = Instant::now();
-        // Nobody is woken when a request begins or ends, which would cost each of them.
-        loop {
-            let now = Instant::now();
-            let due = match &*self.state() {
-                State { count: 0, idle_since } => called.max(*idle_since) + time,
-                State { .. } => now + time,
-            };
-            if due <= now {
-                return;
-            }
-            tokio::time::sleep_until(due).await;
+        // No request reads a clock or wakes anybody, which would cost each of them: this looks now and then.
+        let mut still = (self.begun(), 0);
+        while still.1 < STEPS {
+            tokio::time::sleep(time / STEPS).await;
+            // What has ended is read first: what begins in between then counts as under way.
+            let ended = self.0.ended.load(Ordering::Relaxed);
+            let begun = self.begun();
+            still =
+                if begun == ended && begun == still.0 { (begun, still.1 + 1) } else { (begun, 0) };
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
     }
 }
 
@@ -59,23 +57,20 @@ pub(super) struct Begun(InFlight);
 
 impl Begun {
     /// Counts the request on while its answer's body is waited for.
-    pub(super) fn until_end_of(self, body: Body) -> Body {
+    pub(super) fn until_end_of(self, body: Body) -> Counted {
         let in_flight = self.0.clone();
-        Body::new(Counted { body, in_flight, begun: None })
+        Counted { body, in_flight, begun: None }
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.count = state.count.saturating_sub(1);
-        if state.count == 0 {
-            state.idle_since = Instant::now();
-        }
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-struct Counted {
+/// The body of an answer that counts as in flight while it is waited for.
+pub(super) struct Counted {
     body: Body,
     in_flight: InFlight,
     begun: Option<Begun>,
