@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use app::{Server, Upstream};
+use app::Server;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -27,7 +27,7 @@ use crate::hangup::Hangup;
 use crate::limits;
 use crate::refusal::Refused;
 use crate::tools::{Means, ToolServer};
-use crate::upstream::{Passage, Route, Upstreams};
+use crate::upstream::{Answer, Passage, Upstreams};
 
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
@@ -44,7 +44,10 @@ pub struct Gateway {
 
 /// Answers the requests of a connection of the data plane's listener.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct Service(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
     gateway: Arc<Gateway>,
     hangup: Hangup,
 }
@@ -58,9 +61,12 @@ impl tower_service::Service<Request> for Service {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let Self { gateway, hangup } = self.clone();
-        Box::pin(async move { Ok(gateway.answer(request, hangup).await) })
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let connection = Arc::clone(&self.0);
+        // Lent and not given: a future holds what is given to it twice.
+        Box::pin(
+            async move { Ok(connection.gateway.answer(&mut request, &connection.hangup).await) },
+        )
     }
 }
 
@@ -71,7 +77,17 @@ struct Asked {
     key: Option<Presented>,
 }
 
+/// A request that may come in.
+struct Admitted {
+    asked: Asked,
+    open: OpenResponse,
+    /// By what it was decided.
+    snapshot: Arc<Snapshot>,
+    entered: Entered,
+}
+
 /// What a request was let in to.
+#[derive(Clone)]
 struct Entered {
     app: Arc<AppState>,
     /// None where everyone may come in.
@@ -112,30 +128,40 @@ impl Gateway {
     /// Makes what answers the requests of one connection; copies of it are the same.
     #[must_use]
     pub fn service(self: &Arc<Self>, hangup: Hangup) -> Service {
-        Service { gateway: Arc::clone(self), hangup }
+        Service(Arc::new(Connection { gateway: Arc::clone(self), hangup }))
     }
 
-    async fn answer(&self, request: Request, hangup: Hangup) -> Response {
+    async fn answer(&self, request: &mut Request, hangup: &Hangup) -> Response {
         let routing = self.means.replica.last_snapshot();
         let app = match address::app(&routing, request.uri(), request.headers()) {
             Ok(app) => app,
             Err(refused) => return refused.response("keyward"),
         };
-        match self.admit(app, request, hangup).await {
-            Ok(response) => response,
-            Err(refused) => {
-                refused.log(&app.name);
-                refused.response(&app.name)
-            }
-        }
+        let answered = match self.admit(app, request, hangup) {
+            Err(refused) => Err(refused),
+            Ok(admitted) => match &admitted.asked.claim.upstream {
+                // Large, and every request's future would be as large as its largest part.
+                None => Box::pin(self.call(&admitted, request))
+                    .await
+                    .map(|response| guard(response, admitted.open)),
+                Some(_) => self
+                    .pass_on(&admitted, request)
+                    .await
+                    .map(|response| guard(response, admitted.open)),
+            },
+        };
+        answered.unwrap_or_else(|refused| {
+            refused.log(&app.name);
+            refused.response(&app.name)
+        })
     }
 
-    async fn admit(
+    fn admit(
         &self,
         app: &AppState,
-        request: Request,
-        Hangup(hangup): Hangup,
-    ) -> Result<Response, Refused> {
+        request: &Request,
+        hangup: &Hangup,
+    ) -> Result<Admitted, Refused> {
         let server = match address::target(app, request.uri().path()) {
             Target::Server(server) => server,
             Target::Register if request.method() == Method::POST && !is_open(app) => {
@@ -167,81 +193,63 @@ impl Gateway {
             }),
             key,
         };
-        let open = self.means.replica.open(Arc::clone(&asked.claim), hangup);
+        let open = self.means.replica.open(Arc::clone(&asked.claim), hangup.0.clone());
         let snapshot = self.snapshot()?;
         let entered = self.enter(&snapshot, &asked)?;
         open.accepted();
-        match asked.claim.upstream.clone() {
-            // Large, and every request's future would be as large as its largest part.
-            None => Box::pin(self.call(&asked, open, &snapshot, entered, request)).await,
-            Some(upstream) => {
-                self.pass_on(&asked, upstream, open, &snapshot, entered, request).await
-            }
-        }
+        Ok(Admitted { asked, open, snapshot, entered })
     }
 
     /// Answers a request to a server of workflows.
-    async fn call(
-        &self,
-        asked: &Asked,
-        open: OpenResponse,
-        snapshot: &Arc<Snapshot>,
-        entered: Entered,
-        request: Request,
-    ) -> Result<Response, Refused> {
+    async fn call(&self, admitted: &Admitted, request: &mut Request) -> Result<Response, Refused> {
+        let Admitted { asked, open, snapshot, entered } = admitted;
         if request.method() != Method::POST {
             return Err(Refused::Method("POST"));
         }
-        let (parts, body) = request.into_parts();
+        let (parts, body) = std::mem::take(request).into_parts();
         let reading = pin!(self.bodies.read(declared_length(&parts.headers), body));
-        let (body, room) = until_cut(&open, reading).await??;
-        let Entered { app, grant } = self.enter_again(snapshot, asked, entered)?;
+        let (body, room) = until_cut(open, reading).await??;
+        let Entered { app, grant } =
+            self.enter_again(snapshot, asked)?.unwrap_or_else(|| entered.clone());
         let tools = ToolServer::new(app, &asked.claim.server, grant, &self.means);
         let serving = pin!(self.serve(tools, parts, body));
-        let response = until_cut(&open, serving).await??;
+        let response = until_cut(open, serving).await??;
         drop(room);
-        Ok(guard(response, open))
+        Ok(response)
     }
 
     /// Passes a request on to an upstream.
     async fn pass_on(
         &self,
-        asked: &Asked,
-        upstream: Arc<Upstream>,
-        open: OpenResponse,
-        snapshot: &Arc<Snapshot>,
-        entered: Entered,
-        request: Request,
-    ) -> Result<Response, Refused> {
-        let (mut parts, body) = request.into_parts();
-        credential::strip(&mut parts.headers);
-        let Claim { app, server, .. } = &*asked.claim;
-        let route =
-            Route { app: *app, server: server.clone(), upstream, claim: Arc::clone(&asked.claim) };
-        let passage = self.upstreams.prepare(route, asked.key.as_ref(), parts)?;
-        let response = if passage.needs_whole_body(entered.grant.as_ref()) {
-            Box::pin(self.pass_whole(asked, &open, snapshot, entered, passage, body)).await?
-        } else {
-            let passing = pin!(self.upstreams.pass(passage, entered.grant.as_ref(), body));
-            until_cut(&open, passing).await??
-        };
-        Ok(guard(response, open))
+        admitted: &Admitted,
+        request: &mut Request,
+    ) -> Result<Response<Answer>, Refused> {
+        credential::strip(request.headers_mut());
+        let Asked { claim, key } = &admitted.asked;
+        let passage = self.upstreams.prepare(claim, key.as_ref(), request)?;
+        let grant = admitted.entered.grant.as_ref();
+        if passage.needs_whole_body(grant, request.method()) {
+            let passing = Box::pin(self.pass_whole(admitted, &passage, request));
+            return Ok(passing.await?.map(Answer::Made));
+        }
+        let passing = pin!(self.upstreams.pass(&passage, grant, request));
+        until_cut(&admitted.open, passing).await?
     }
 
     /// Passes a request on that goes nowhere before all of it is here.
     async fn pass_whole(
         &self,
-        asked: &Asked,
-        open: &OpenResponse,
-        snapshot: &Arc<Snapshot>,
-        entered: Entered,
-        passage: Passage<'_>,
-        body: Body,
+        admitted: &Admitted,
+        passage: &Passage<'_>,
+        request: &mut Request,
     ) -> Result<Response, Refused> {
-        let reading = pin!(self.bodies.read(passage.declared_length(), body));
+        let Admitted { asked, open, snapshot, entered } = admitted;
+        let (parts, body) = std::mem::take(request).into_parts();
+        let reading = pin!(self.bodies.read(declared_length(&parts.headers), body));
         let (body, _room) = until_cut(open, reading).await??;
-        let Entered { grant, .. } = self.enter_again(snapshot, asked, entered)?;
-        let passing = pin!(self.upstreams.pass_whole(passage, grant.as_ref(), body));
+        let again = self.enter_again(snapshot, asked)?;
+        let grant = again.as_ref().unwrap_or(entered).grant.as_ref();
+        let passing = pin!(self.upstreams.pass_whole(passage, grant, parts, body));
         until_cut(open, passing).await?
     }
 
@@ -264,15 +272,15 @@ impl Gateway {
         Ok(Entered { app: Arc::clone(app), grant })
     }
 
-    /// A body may take its time. What the call may do is decided by what holds when it begins.
+    /// A body may take its time. What the call may do is decided by what holds when it begins: none is
+    /// what held before.
     fn enter_again(
         &self,
         before: &Arc<Snapshot>,
         asked: &Asked,
-        entered: Entered,
-    ) -> Result<Entered, Refused> {
+    ) -> Result<Option<Entered>, Refused> {
         let now = self.snapshot()?;
-        if Arc::ptr_eq(before, &now) { Ok(entered) } else { self.enter(&now, asked) }
+        if Arc::ptr_eq(before, &now) { Ok(None) } else { self.enter(&now, asked).map(Some) }
     }
 
     /// Decides by the snapshot's app alone what the claim may reach; none is everything, for a
@@ -340,7 +348,10 @@ fn served<'a>(app: &'a AppState, name: &str) -> Result<&'a Server, Refused> {
     }
 }
 
-fn guard(response: Response, open: OpenResponse) -> Response {
+fn guard<B>(response: Response<B>, open: OpenResponse) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
+{
     let headers = response.headers();
     let is_stream =
         has_type(headers, CONTENT_TYPE, EVENT_STREAM) && !headers.contains_key(CONTENT_ENCODING);

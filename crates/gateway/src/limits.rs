@@ -53,9 +53,13 @@ pub const CONNECT: Duration = Duration::from_secs(5);
 /// How long a request's body may take on its way through to an upstream, where nothing of it is kept.
 pub const UPLOAD_TIME: Duration = Duration::from_mins(10);
 
-/// How long a connection to an upstream is kept without a request. Less than the 75 s after which
+/// How long a connection to an upstream is kept without a request, at most. Less than the 75 s after which
 /// common servers close theirs, so that requests rarely meet one that is being closed.
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+
+/// How often connections without a request are looked through. One that its upstream has closed stays
+/// open here for as long.
+pub const UPSTREAM_TIDY: Duration = Duration::from_secs(15);
 
 /// How many connections without a request are kept to one upstream.
 pub const UPSTREAM_IDLE_COUNT: usize = 1024;

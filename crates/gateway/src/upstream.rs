@@ -7,23 +7,26 @@ mod judge;
 mod members;
 mod stdio;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::request::Parts;
-use ::http::{HeaderName, HeaderValue, Method, Request, Response};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use app::{Transport, Upstream};
 use axum::body::Body;
 use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use keys::{AppId, Grant, MasterKeys, Presented, SessionOwner, SessionSeals, SysRng};
-use store::{Claim, Replica};
+use store::{Claim, Cut, Replica};
 
 use self::filter::reduce;
-use self::http::Client;
+use self::http::{Arrived, Client};
 use self::judge::{Filter, Verdict};
 use self::stdio::Bridge;
 pub use self::stdio::{Launcher, Report};
-use crate::bodies::declared_length;
+use crate::limits;
 use crate::refusal::Refused;
 
 /// Streamable HTTP, session management: names a session of the protocol versions that have them.
@@ -51,15 +54,51 @@ pub(crate) struct Route {
     pub(crate) claim: Arc<Claim>,
 }
 
-/// A request on its way, without its body.
+/// Whose request is on its way, and in which session.
 #[derive(Debug)]
 pub(crate) struct Passage<'a> {
-    route: Route,
+    claim: &'a Arc<Claim>,
+    upstream: &'a Arc<Upstream>,
     /// None for a caller whom the app lets in without a key.
     key: Option<&'a Presented>,
     /// The session id as the client presented it, and as its upstream knows it.
     session: Option<(HeaderValue, String)>,
-    parts: Parts,
+}
+
+/// The body of an answer that nobody has judged: as it comes from an upstream, or made here of what
+/// comes. It is not boxed, since it will be with its guard.
+pub(crate) enum Answer {
+    Arrived(Arrived),
+    Made(Body),
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Self::Arrived(body) => Pin::new(body).poll_frame(cx).map_err(axum::Error::new),
+            Self::Made(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Arrived(body) => body.is_end_stream(),
+            Self::Made(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Arrived(body) => body.size_hint(),
+            Self::Made(body) => body.size_hint(),
+        }
+    }
 }
 
 impl Upstreams {
@@ -73,31 +112,41 @@ impl Upstreams {
         }
     }
 
+    /// Closes connections that wait for nothing any more, until `stop` is ready.
+    pub async fn tend(&self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        while tokio::time::timeout(limits::UPSTREAM_TIDY, &mut stop).await.is_err() {
+            self.http.tidy();
+        }
+    }
+
     /// Ends every child process; returns when none is left.
     pub async fn end(&self) {
         self.stdio.end().await;
     }
 
-    /// Makes an admitted request ready to go: no credential of its caller, and its session opened.
+    /// Makes a request that was admitted on `claim` ready to go: its session is opened.
     pub(crate) fn prepare<'a>(
         &self,
-        route: Route,
+        claim: &'a Arc<Claim>,
         key: Option<&'a Presented>,
-        mut parts: Parts,
+        request: &mut Request<Body>,
     ) -> Result<Passage<'a>, Refused> {
-        if ![Method::POST, Method::GET, Method::DELETE].contains(&parts.method) {
+        let upstream = claim.upstream.as_ref().ok_or(Cut::ServerChanged)?;
+        if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
             return Err(Refused::Method(METHODS));
         }
-        if self.http.has_sent(&parts.headers) {
+        let headers = request.headers_mut();
+        if self.http.has_sent(headers) {
             return Err(Refused::Loop);
         }
-        let mut presented = parts.headers.get_all(SESSION).iter();
+        let mut presented = headers.get_all(SESSION).iter();
         let session = match (presented.next().cloned(), presented.next()) {
             (None, _) => None,
             (Some(sealed), None) => {
                 let id = self
                     .seals
-                    .open(sealed.as_bytes(), &route.app, &route.server, &owner(key))
+                    .open(sealed.as_bytes(), &claim.app, &claim.server, &owner(key))
                     .ok_or(Refused::UnknownSession)?;
                 Some((sealed, id))
             }
@@ -105,44 +154,45 @@ impl Upstreams {
         };
         if let Some((_, id)) = &session {
             let id = HeaderValue::from_str(id).map_err(|_| Refused::UnknownSession)?;
-            parts.headers.insert(SESSION, id);
+            headers.insert(SESSION, id);
         }
-        Ok(Passage { route, key, session, parts })
+        Ok(Passage { claim, upstream, key, session })
     }
 
-    /// Passes a request on whose body nobody needs to see.
+    /// Passes a request on whose body nobody needs to see. The request is taken.
     pub(crate) async fn pass(
         &self,
-        passage: Passage<'_>,
+        passage: &Passage<'_>,
         grant: Option<&Grant>,
-        body: Body,
-    ) -> Result<Response<Body>, Refused> {
-        let Passage { route, key, session, mut parts } = passage;
-        let filter = Filter::of(&route.server, grant, &route.upstream);
-        let mut keep = filter.map(|filter| filter.keep());
-        let body = if keep.is_some() {
-            accept_plain(&mut parts);
+        request: &mut Request<Body>,
+    ) -> Result<Response<Answer>, Refused> {
+        let mut keep = passage.filter(grant).map(|filter| filter.keep());
+        if keep.is_some() {
+            let headers = request.headers_mut();
+            accept_plain(headers);
             // No message that nobody judged.
-            parts.headers.remove(CONTENT_LENGTH);
-            parts.headers.remove(CONTENT_TYPE);
-            Body::empty()
-        } else {
-            body
-        };
-        let is_get = parts.method == Method::GET;
-        let response = match route.upstream.transport() {
-            Transport::Http(upstream) => self.http.send(upstream, parts, body).await?,
+            headers.remove(CONTENT_LENGTH);
+            headers.remove(CONTENT_TYPE);
+            *request.body_mut() = Body::empty();
+        }
+        let is_get = request.method() == Method::GET;
+        let response = match passage.upstream.transport() {
+            Transport::Http(upstream) => {
+                self.http.send(upstream, request).await?.map(Answer::Arrived)
+            }
             // Large, and what goes over HTTP would pay for it.
             Transport::Stdio(_) => {
-                let request = Request::from_parts(parts, Bytes::new());
+                let request = std::mem::take(request).map(|_| Bytes::new());
+                let route = passage.route();
                 // It reduces each message by itself.
-                Box::pin(self.stdio.answer(&route, request, keep.take())).await?
+                let answer = self.stdio.answer(&route, request, keep.take());
+                Box::pin(answer).await?.map(Answer::Made)
             }
         };
-        let response = self.seal(&route, key, session.as_ref(), response)?;
+        let response = self.seal(passage, response)?;
         Ok(match keep {
             // A stream may replay what another request asked for.
-            Some(keep) if is_get => reduce(response, keep),
+            Some(keep) if is_get => reduce(response.map(Body::new), keep).map(Answer::Made),
             _ => response,
         })
     }
@@ -150,35 +200,38 @@ impl Upstreams {
     /// Judges a request by its whole body, and passes on what was judged.
     pub(crate) async fn pass_whole(
         &self,
-        passage: Passage<'_>,
+        passage: &Passage<'_>,
         grant: Option<&Grant>,
+        mut parts: Parts,
         body: Bytes,
     ) -> Result<Response<Body>, Refused> {
-        let Passage { route, key, session, mut parts } = passage;
-        let filter = Filter::of(&route.server, grant, &route.upstream);
+        let filter = passage.filter(grant);
         let (body, keep) = match filter.map(|filter| (filter.judge(&parts.headers, &body), filter))
         {
             None => (body, None),
             Some((Verdict::Answer(response), _)) => return Ok(response),
             Some((Verdict::Forward { body, lists_tools }, filter)) => {
-                accept_plain(&mut parts);
+                accept_plain(&mut parts.headers);
                 parts.headers.insert(CONTENT_LENGTH, body.len().into());
                 // Within a session answers go by id, and an id that its client took back, or uses
                 // twice, may be another request's when the answer comes.
-                let is_process = matches!(route.upstream.transport(), Transport::Stdio(_));
-                let may_list = lists_tools || is_process || session.is_some();
+                let is_process = matches!(passage.upstream.transport(), Transport::Stdio(_));
+                let may_list = lists_tools || is_process || passage.session.is_some();
                 (body, may_list.then(|| filter.keep()))
             }
         };
         let mut keep = keep;
-        let response = match route.upstream.transport() {
-            Transport::Http(upstream) => self.http.send(upstream, parts, Body::from(body)).await?,
+        let request = Request::from_parts(parts, body);
+        let response = match passage.upstream.transport() {
+            Transport::Http(upstream) => {
+                let mut request = request.map(Body::from);
+                self.http.send(upstream, &mut request).await?.map(Body::new)
+            }
             Transport::Stdio(_) => {
-                let request = Request::from_parts(parts, body);
-                self.stdio.answer(&route, request, keep.take()).await?
+                self.stdio.answer(&passage.route(), request, keep.take()).await?
             }
         };
-        let response = self.seal(&route, key, session.as_ref(), response)?;
+        let response = self.seal(passage, response)?;
         Ok(match keep {
             Some(keep) => reduce(response, keep),
             None => response,
@@ -193,28 +246,27 @@ impl Upstreams {
     ) -> Result<Response<Body>, Refused> {
         match route.upstream.transport() {
             Transport::Http(upstream) => {
-                let (parts, body) = request.into_parts();
-                self.http.send(upstream, parts, Body::from(body)).await
+                let mut request = request.map(Body::from);
+                Ok(self.http.send(upstream, &mut request).await?.map(Body::new))
             }
             Transport::Stdio(_) => self.stdio.answer(route, request, None).await,
         }
     }
 
     /// Seals the session id of an answer to where and by whom the session was opened.
-    fn seal(
+    fn seal<B>(
         &self,
-        route: &Route,
-        key: Option<&Presented>,
-        session: Option<&(HeaderValue, String)>,
-        mut response: Response<Body>,
-    ) -> Result<Response<Body>, Refused> {
+        passage: &Passage<'_>,
+        mut response: Response<B>,
+    ) -> Result<Response<B>, Refused> {
+        let Passage { claim, key, session, .. } = passage;
         let Some(id) = response.headers().get(SESSION) else { return Ok(response) };
         let sealed = match session {
             // The same session goes by the same name.
             Some((sealed, known)) if known.as_bytes() == id.as_bytes() => sealed.clone(),
             _ => self
                 .seals
-                .seal(&mut SysRng, id.as_bytes(), &route.app, &route.server, &owner(key))
+                .seal(&mut SysRng, id.as_bytes(), &claim.app, &claim.server, &owner(*key))
                 .ok()
                 .and_then(|sealed| HeaderValue::try_from(sealed).ok())
                 .ok_or_else(|| {
@@ -231,17 +283,24 @@ impl Upstreams {
 }
 
 impl Passage<'_> {
-    /// What it says of the length of its body.
-    pub(crate) fn declared_length(&self) -> Option<u64> {
-        declared_length(&self.parts.headers)
+    /// Whether the request can only go on once its whole body is there.
+    pub(crate) fn needs_whole_body(&self, grant: Option<&Grant>, method: &Method) -> bool {
+        method == Method::POST
+            && (matches!(self.upstream.transport(), Transport::Stdio(_))
+                || self.filter(grant).is_some())
     }
 
-    /// Whether it can only go on once its whole body is there.
-    pub(crate) fn needs_whole_body(&self, grant: Option<&Grant>) -> bool {
-        let Route { server, upstream, .. } = &self.route;
-        self.parts.method == Method::POST
-            && (matches!(upstream.transport(), Transport::Stdio(_))
-                || Filter::of(server, grant, upstream).is_some())
+    fn filter<'f>(&'f self, grant: Option<&'f Grant>) -> Option<Filter<'f>> {
+        Filter::of(&self.claim.server, grant, self.upstream)
+    }
+
+    fn route(&self) -> Route {
+        Route {
+            app: self.claim.app,
+            server: self.claim.server.clone(),
+            upstream: Arc::clone(self.upstream),
+            claim: Arc::clone(self.claim),
+        }
     }
 }
 
@@ -251,6 +310,6 @@ fn owner(key: Option<&Presented>) -> SessionOwner {
 }
 
 /// What is to be read on its way back must not be compressed.
-fn accept_plain(parts: &mut Parts) {
-    parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+fn accept_plain(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }

@@ -338,6 +338,8 @@ impl Running {
         self.chores.spawn(async move { upstreams.discover(&replica, &*clock, stopped).await });
         let tending = Arc::clone(&self.replica).tend(stop.clone().cancelled_owned());
         self.chores.spawn(tending);
+        let (upstreams, stopped) = (Arc::clone(&self.upstreams), stop.clone().cancelled_owned());
+        self.chores.spawn(async move { upstreams.tend(stopped).await });
         let replica = Arc::clone(&self.replica);
         self.chores.spawn(async move {
             loop {

@@ -1,26 +1,30 @@
 //! Upstreams over HTTP: bytes stream through both ways, over connections that are kept.
 
+mod kept;
+
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use app::HttpUpstream;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, VIA};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, VIA};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Builder, Client as Pool, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 
+use self::kept::{Connections, Exchange, Failure};
 use crate::limits;
 use crate::refusal::Refused;
 
@@ -72,16 +76,16 @@ fn is_upstreams_own(name: &str) -> bool {
 pub(crate) struct Client {
     /// By what it knows its own requests again (RFC 9110, 7.6.3).
     via: HeaderValue,
-    plain: Pool<HttpConnector, Body>,
+    plain: Arc<Connections>,
     /// Made when the first upstream needs it: the system's roots take a megabyte.
-    tls: OnceLock<Pool<HttpsConnector<HttpConnector>, Body>>,
+    tls: OnceLock<Pool<HttpsConnector<HttpConnector>, Arriving>>,
 }
 
 impl Client {
     pub(crate) fn new() -> Self {
         let name = format!("1.1 keyward-{}", uuid::Uuid::new_v4().simple());
         let via = HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("1.1 keyward"));
-        Self { via, plain: builder().build(connector()), tls: OnceLock::new() }
+        Self { via, plain: Arc::new(Connections::new(connector())), tls: OnceLock::new() }
     }
 
     /// Whether a request with these headers has come from here: an upstream that leads back to this
@@ -93,27 +97,45 @@ impl Client {
         })
     }
 
-    /// Sends a request on and gives the upstream's answer, whose body arrives as it is read.
+    /// Sends a request on and gives the upstream's answer, whose body arrives as it is read. The request
+    /// is taken.
     ///
-    /// The request has no credentials any more. One that is dropped is ended at the upstream too.
+    /// It has no credentials any more. One that is dropped is ended at the upstream too.
     pub(crate) async fn send(
         &self,
         upstream: &HttpUpstream,
-        parts: Parts,
-        body: Body,
-    ) -> Result<Response<Body>, Refused> {
-        let mut request = request(upstream, parts, body);
+        request: &mut Request<Body>,
+    ) -> Result<Response<Arrived>, Refused> {
+        let mut request = outgoing(upstream, std::mem::take(request));
         request.headers_mut().append(VIA, self.via.clone());
+        let uri = upstream.uri();
         let sent = async {
-            if upstream.uri().scheme_str() == Some("https") {
-                self.tls.get_or_init(|| builder().build(tls_connector())).request(request).await
-            } else {
-                self.plain.request(request).await
+            match uri.authority() {
+                Some(authority) if uri.scheme() == Some(&Scheme::HTTP) => {
+                    name_origin(&mut request, authority.as_str());
+                    let response = self.plain.send(uri, authority, &mut request).await?;
+                    Ok(response.map(Arrived::Kept))
+                }
+                _ => {
+                    let pool = self.tls.get_or_init(tls_pool);
+                    let response = Box::pin(pool.request(std::mem::take(&mut request)))
+                        .await
+                        .map_err(|error| {
+                            let is_connect = error.is_connect();
+                            let error = Box::new(error);
+                            if is_connect {
+                                Failure::Connect(error)
+                            } else {
+                                Failure::Exchange(error)
+                            }
+                        })?;
+                    Ok(response.map(Arrived::Pooled))
+                }
             }
         };
         match tokio::time::timeout(limits::FIRST_BYTE, sent).await {
-            Ok(Ok(response)) => receive(upstream, response.map(Body::new)),
-            Ok(Err(error)) => Err(unreachable(upstream, &error)),
+            Ok(Ok(response)) => receive(upstream, response),
+            Ok(Err(failure)) => Err(unreachable(upstream, &failure)),
             Err(_) => Err(Refused::Upstream {
                 status: StatusCode::GATEWAY_TIMEOUT,
                 message: format!(
@@ -123,19 +145,60 @@ impl Client {
             }),
         }
     }
+
+    /// Closes the connections that wait for nothing any more; to be called now and then.
+    pub(crate) fn tidy(&self) {
+        self.plain.tidy();
+    }
 }
 
-fn builder() -> Builder {
-    let mut builder = Pool::builder(TokioExecutor::new());
-    builder
+/// The body of an upstream's answer.
+pub(crate) enum Arrived {
+    /// Over plain HTTP/1.1.
+    Kept(Exchange),
+    /// Over TLS, which chooses the version.
+    Pooled(Incoming),
+}
+
+impl http_body::Body for Arrived {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Kept(exchange) => Pin::new(exchange).poll_frame(cx),
+            Self::Pooled(incoming) => Pin::new(incoming).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Kept(exchange) => exchange.is_end_stream(),
+            Self::Pooled(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Kept(exchange) => exchange.size_hint(),
+            Self::Pooled(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+fn tls_pool() -> Pool<HttpsConnector<HttpConnector>, Arriving> {
+    Pool::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(limits::UPSTREAM_IDLE)
         .pool_max_idle_per_host(limits::UPSTREAM_IDLE_COUNT)
         .http1_max_headers(limits::HEADER_COUNT)
         .timer(TokioTimer::new())
         .http2_keep_alive_interval(limits::UPSTREAM_PING)
-        .http2_max_header_list_size(u32::try_from(limits::HEADER_BYTES).unwrap_or(u32::MAX));
-    builder
+        .http2_max_header_list_size(u32::try_from(limits::HEADER_BYTES).unwrap_or(u32::MAX))
+        .build(tls_connector())
 }
 
 fn connector() -> HttpConnector {
@@ -170,7 +233,8 @@ fn tls_connector() -> HttpsConnector<HttpConnector> {
         .wrap_connector(connector())
 }
 
-fn request(upstream: &HttpUpstream, mut parts: Parts, body: Body) -> Request<Body> {
+fn outgoing(upstream: &HttpUpstream, request: Request<Body>) -> Request<Arriving> {
+    let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers, is_callers_own);
     for (name, value) in upstream.headers() {
         parts.headers.insert(name, value.clone());
@@ -179,13 +243,22 @@ fn request(upstream: &HttpUpstream, mut parts: Parts, body: Body) -> Request<Bod
     // The pool chooses what the connection speaks.
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    Request::from_parts(parts, Body::new(Arriving { body, deadline: None }))
+    Request::from_parts(parts, Arriving { body, deadline: None, upload: None })
+}
+
+/// Makes of an absolute URI the form in which a server is asked for it (RFC 9112, 3.2.1).
+fn name_origin(request: &mut Request<Arriving>, authority: &str) {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    if let Ok(host) = HeaderValue::from_str(authority) {
+        request.headers_mut().entry(HOST).or_insert(host);
+    }
 }
 
 fn receive(
     upstream: &HttpUpstream,
-    mut response: Response<Body>,
-) -> Result<Response<Body>, Refused> {
+    mut response: Response<Arrived>,
+) -> Result<Response<Arrived>, Refused> {
     let status = response.status();
     // Passed on, a 401 would have clients sign in with us, and a redirect would lead them past us.
     if matches!(
@@ -253,15 +326,19 @@ fn place(upstream: &HttpUpstream) -> String {
     )
 }
 
-fn unreachable(upstream: &HttpUpstream, error: &Error) -> Refused {
+fn unreachable(upstream: &HttpUpstream, failure: &Failure) -> Refused {
+    let (error, is_connect) = match failure {
+        Failure::Connect(error) => (&**error, true),
+        Failure::Exchange(error) => (&**error, false),
+    };
     if causes(error).any(|cause| cause.is::<TooSlow>()) {
         return Refused::Slow;
     }
     let kind = causes(error).find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()));
     let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     let place = place(upstream);
-    debug!(error = error as &dyn std::error::Error, "No answer from {place}");
-    let why = match (error.is_connect(), is_tls, kind) {
+    debug!(error = error as &dyn StdError, "No answer from {place}");
+    let why = match (is_connect, is_tls, kind) {
         (_, true, _) => "its TLS certificate is not trusted here, or it speaks no TLS".to_owned(),
         (true, _, Some(io::ErrorKind::ConnectionRefused)) => {
             "the connection was refused".to_owned()
@@ -277,9 +354,11 @@ fn unreachable(upstream: &HttpUpstream, error: &Error) -> Refused {
     ))
 }
 
-/// What an error comes from, the outermost first.
-fn causes<'e>(error: &'e Error) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |&cause| match cause.downcast_ref::<io::Error>() {
+/// An error and what it comes from, the outermost first.
+fn causes<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&cause| match cause.downcast_ref::<io::Error>() {
         // Its own source is that of what it wraps, past what it wraps.
         Some(io) => io.get_ref().map(|wrapped| wrapped as &(dyn StdError + 'static)),
         None => cause.source(),
@@ -292,10 +371,13 @@ fn causes<'e>(error: &'e Error) -> impl Iterator<Item = &'e (dyn StdError + 'sta
 struct TooSlow;
 
 /// A request's body on its way, which must arrive in time.
+#[derive(Default)]
 struct Arriving {
     body: Body,
     /// Set once the body makes wait: most never do.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Tells by its end that no more of the body is wanted.
+    upload: Option<Arc<()>>,
 }
 
 impl http_body::Body for Arriving {
