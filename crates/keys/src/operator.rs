@@ -21,7 +21,7 @@ impl OperatorToken {
     /// [`Error::Random`] if the random source fails.
     pub fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
         let secret = Zeroizing::new(random::<32, _>(rng)?);
-        Ok(Self(text::write(PREFIX, &*secret)))
+        Ok(Self::from_secret(&secret))
     }
 
     /// Parses the text of a token, without white space around it.
@@ -34,6 +34,17 @@ impl OperatorToken {
             return Err(Error::OperatorToken(Malformed::BodyLength));
         }
         Ok(Self(SecretString::from(given)))
+    }
+
+    pub(crate) fn from_secret(secret: &[u8; 32]) -> Self {
+        Self(text::write(PREFIX, secret))
+    }
+
+    /// The random bytes behind the text.
+    pub(crate) fn secret(&self) -> Result<Zeroizing<[u8; 32]>, Error> {
+        let body = text::read(PREFIX, self.expose().as_bytes()).map_err(Error::OperatorToken)?;
+        let secret = body.as_array().ok_or(Error::OperatorToken(Malformed::BodyLength))?;
+        Ok(Zeroizing::new(*secret))
     }
 
     /// Returns the text, to be kept in a file of mode 0600 or shown to who asks for it: never to a

@@ -8,16 +8,20 @@ use zeroize::Zeroizing;
 
 use crate::access_key::derive;
 use crate::error::random;
-use crate::{AccessKey, AccessKeyId, AppId, Error, Malformed, SessionSeals, Slot, text};
+use crate::{
+    AccessKey, AccessKeyId, AppId, Error, Malformed, OperatorToken, SessionSeals, Slot, text,
+};
 
 const PREFIX: &[u8; text::PREFIX_LEN] = b"kwm1_";
 
 const LAYOUT: u8 = 1;
 const SEAL_LABEL: &[u8] = b"keyward access key 1";
+const TOKEN_LABEL: &[u8] = b"keyward operator token 1";
 
 /// What the keys derived from a master key are for, each its own.
 const ACCESS_KEYS: &[u8] = b"seal access keys";
 const SESSION_IDS: &[u8] = b"seal session ids";
+const OPERATOR_TOKENS: &[u8] = b"seal operator tokens";
 
 /// Names a master key without telling it: 4 bytes derived from it, printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +39,7 @@ impl fmt::Debug for MasterKeyId {
     }
 }
 
-/// A secret that seals access keys and session ids: as text `kwm1_`, 32 random bytes in base64url, and a checksum
+/// A secret that seals access keys, operator tokens and session ids: as text `kwm1_`, 32 random bytes in base64url, and a checksum
 /// as API keys have it.
 pub struct MasterKey {
     text: SecretString,
@@ -135,18 +139,7 @@ impl MasterKeys {
         app: &AppId,
         slot: Slot,
     ) -> Result<Vec<u8>, Error> {
-        let nonce = random::<12, _>(rng)?;
-        let mut secret = Zeroizing::new(*key.secret());
-        let tag = self
-            .first
-            .cipher(ACCESS_KEYS)
-            .encrypt_inout_detached(
-                &Nonce::from(nonce),
-                &associated_data(app, slot, key.id()),
-                secret.as_mut_slice().into(),
-            )
-            .map_err(|_source| Error::Seal)?;
-        Ok([&[LAYOUT], &self.first.id().0[..], &nonce, &*secret, &tag].concat())
+        self.seal_secret(rng, ACCESS_KEYS, key.secret(), &associated_data(app, slot, key.id()))
     }
 
     /// Opens an access key that was sealed for this place.
@@ -161,6 +154,63 @@ impl MasterKeys {
         slot: Slot,
         id: AccessKeyId,
     ) -> Result<AccessKey, Error> {
+        let secret = self.open_secret(ACCESS_KEYS, sealed, &associated_data(app, slot, id))?;
+        Ok(AccessKey::from_secret(id, *secret))
+    }
+
+    /// Seals the token of the operator `name` in the same layout. Associated data: `keyward operator
+    /// token 1`, the name.
+    ///
+    /// # Errors
+    /// [`Error::Random`] if the random source fails.
+    pub fn seal_operator_token<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        token: &OperatorToken,
+        name: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let data = [TOKEN_LABEL, name.as_bytes()].concat();
+        self.seal_secret(rng, OPERATOR_TOKENS, &*token.secret()?, &data)
+    }
+
+    /// Opens an operator token that was sealed for this name.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_operator_token(&self, sealed: &[u8], name: &str) -> Result<OperatorToken, Error> {
+        let data = [TOKEN_LABEL, name.as_bytes()].concat();
+        Ok(OperatorToken::from_secret(&*self.open_secret(OPERATOR_TOKENS, sealed, &data)?))
+    }
+
+    /// Tells whether the first master key sealed this, so that what another one sealed can be
+    /// sealed anew.
+    pub fn sealed_by_first(&self, sealed: &[u8]) -> bool {
+        Sealed::parse(sealed).is_some_and(|parts| parts.master_key_id == self.first.id())
+    }
+
+    fn seal_secret<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        purpose: &[u8],
+        secret: &[u8; 32],
+        data: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let nonce = random::<12, _>(rng)?;
+        let mut secret = Zeroizing::new(*secret);
+        let tag = self
+            .first
+            .cipher(purpose)
+            .encrypt_inout_detached(&Nonce::from(nonce), data, secret.as_mut_slice().into())
+            .map_err(|_source| Error::Seal)?;
+        Ok([&[LAYOUT], &self.first.id().0[..], &nonce, &*secret, &tag].concat())
+    }
+
+    fn open_secret(
+        &self,
+        purpose: &[u8],
+        sealed: &[u8],
+        data: &[u8],
+    ) -> Result<Zeroizing<[u8; 32]>, Error> {
         let parts = Sealed::parse(sealed).ok_or(Error::SealMalformed)?;
         let mut refusal = Error::MasterKeyMissing { id: parts.master_key_id };
         for master in [&self.first].into_iter().chain(&self.others) {
@@ -168,24 +218,18 @@ impl MasterKeys {
                 continue;
             }
             let mut secret = Zeroizing::new(parts.ciphertext);
-            let opened = master.cipher(ACCESS_KEYS).decrypt_inout_detached(
+            let opened = master.cipher(purpose).decrypt_inout_detached(
                 &Nonce::from(parts.nonce),
-                &associated_data(app, slot, id),
+                data,
                 secret.as_mut_slice().into(),
                 &Tag::from(parts.tag),
             );
             if opened.is_ok() {
-                return Ok(AccessKey::from_secret(id, *secret));
+                return Ok(secret);
             }
             refusal = Error::SealBroken;
         }
         Err(refusal)
-    }
-
-    /// Tells whether the first master key sealed this, so that what another one sealed can be
-    /// sealed anew.
-    pub fn sealed_by_first(&self, sealed: &[u8]) -> bool {
-        Sealed::parse(sealed).is_some_and(|parts| parts.master_key_id == self.first.id())
     }
 }
 

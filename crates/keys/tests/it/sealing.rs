@@ -77,6 +77,26 @@ fn no_two_seals_of_one_key_are_alike() {
 }
 
 #[test]
+fn a_sealed_operator_token_opens_under_its_name_alone_and_is_no_access_key() {
+    let (old, new) = (master(), master());
+    let before = MasterKeys::new(again(&old), []);
+    let token = OperatorToken::generate(&mut SysRng).unwrap();
+    let sealed = before.seal_operator_token(&mut SysRng, &token, "operator").unwrap();
+    assert!(before.open_operator_token(&sealed, "operator").unwrap().matches(token.expose()));
+    assert_eq!(before.open_operator_token(&sealed, "ci").unwrap_err(), Error::SealBroken);
+    let key = primary();
+    assert!(before.open(&sealed, &app(), Slot::Primary, key.id()).is_err());
+    let sealed_key = before.seal(&mut SysRng, &key, &app(), Slot::Primary).unwrap();
+    assert_eq!(before.open_operator_token(&sealed_key, "operator").unwrap_err(), Error::SealBroken);
+
+    let both = MasterKeys::new(again(&new), [again(&old)]);
+    assert!(both.open_operator_token(&sealed, "operator").is_ok());
+    let after = MasterKeys::new(new, []);
+    let refused = after.open_operator_token(&sealed, "operator").unwrap_err();
+    assert_eq!(refused, Error::MasterKeyMissing { id: old.id() });
+}
+
+#[test]
 fn a_master_key_and_an_operator_token_are_parsed_from_their_texts_alone() {
     let (master, token) = (master(), OperatorToken::generate(&mut SysRng).unwrap());
     assert!(master.expose().starts_with("kwm1_") && master.expose().len() == 54);
