@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["keys", "app", "flow"]),
     ("gateway", &["keys", "flow", "app", "store"]),
     ("manage", &["keys", "flow", "app", "store"]),
+    ("pg-harness", &[]),
     ("keyward", &["keys", "flow", "app", "store", "gateway", "manage"]),
 ];
 
