@@ -108,6 +108,9 @@ pub(crate) enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[source] store::Error),
+    /// A change is durable, and somebody may still go by what was before it.
+    #[error("not yet in force")]
+    NotYetInForce(#[from] store::NotYetInForce),
     /// A task of ours ended before its work did.
     #[error("the operation was cut short")]
     CutShort(#[from] tokio::task::JoinError),
@@ -253,6 +256,14 @@ impl Error {
                     Quoted(given)
                 ),
             ),
+            Self::NotYetInForce(_) => of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "NotYetInForce",
+                "The change is durable, so do not repeat it; but another process may still go by what \
+                 was before, since the database has not said for a while that this is the only one. \
+                 listMcpAccessKeys and listMcpApiKeys show how it stands."
+                    .to_owned(),
+            ),
             Self::Store(_) | Self::CutShort(_) | Self::Rendering(_) => of(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "InternalServerError",
@@ -288,6 +299,11 @@ impl From<store::Error> for Error {
             }
             error @ (store::Error::Key(_)
             | store::Error::InUse(_)
+            | store::Error::Served
+            | store::Error::Migrating
+            | store::Error::Newer { .. }
+            | store::Error::Address(_)
+            | store::Error::Token(_)
             | store::Error::Folder { .. }
             | store::Error::Sealed { .. }
             | store::Error::NotFound(_)

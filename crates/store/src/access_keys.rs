@@ -1,8 +1,10 @@
 use keys::permission::{Owner, Reader};
 use keys::{AccessKey, AccessKeyId, AppId, Authorized, Slot, SysRng, Timestamp};
 use serde_json::json;
+use sqlx::{Any, Transaction};
 
 use crate::audit::{self, Action};
+use crate::backend::Attempt;
 use crate::{Error, Result, Revision, Store, revision};
 
 /// Who stands in the records for what Keyward does by itself.
@@ -23,26 +25,44 @@ pub struct AccessKeyRow {
     pub revision: Revision,
 }
 
+/// An app that was there, or that is made when the transaction ends well.
+enum Found {
+    There(AppId),
+    Made(Transaction<'static, Any>, AppId),
+}
+
 impl Store {
     /// Finds the app called `name`, without regard to case, or makes it with its two access keys.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Key`] where the operating system gives no randomness.
     pub async fn ensure_app(&self, name: &str) -> Result<AppId> {
-        let name = name.to_ascii_lowercase();
-        let mut tx = self.begin_write().await?;
+        let name = &*name.to_ascii_lowercase();
+        self.retried(|_| async move {
+            let (tx, app) = match self.in_time(self.find_or_write_app(name)).await? {
+                Found::There(app) => return Ok(app),
+                Found::Made(tx, app) => (tx, app),
+            };
+            self.commit(tx).await?;
+            Ok(app)
+        })
+        .await
+    }
+
+    async fn find_or_write_app(&self, name: &str) -> Result<Found> {
+        let mut tx = self.begin_change().await?;
         let found: Option<(Vec<u8>,)> = sqlx::query_as("SELECT id FROM apps WHERE name = $1")
-            .bind(name.clone())
+            .bind(name.to_owned())
             .fetch_optional(&mut *tx)
             .await?;
         if let Some((id,)) = found {
-            return app_id(&id);
+            return Ok(Found::There(app_id(&id)?));
         }
         let app = AppId::generate(&mut SysRng).map_err(Error::Key)?;
         let now = self.clock.now();
         sqlx::query("INSERT INTO apps (id, name, created_at) VALUES ($1, $2, $3)")
             .bind(app.as_bytes().to_vec())
-            .bind(name)
+            .bind(name.to_owned())
             .bind(now.unix_ms())
             .execute(&mut *tx)
             .await?;
@@ -52,8 +72,7 @@ impl Store {
             self.insert_access_key(&mut tx, &app, slot, &key, (now, KEYWARD), revision).await?;
         }
         revision::increment(&mut tx).await?;
-        tx.commit().await?;
-        Ok(app)
+        Ok(Found::Made(tx, app))
     }
 
     /// Puts `key` into `slot`. The old access key's row keeps its id and loses its secret; what was
@@ -67,8 +86,27 @@ impl Store {
         slot: Slot,
         key: &AccessKey,
     ) -> Result<Revision> {
+        self.retried(|attempt| async move {
+            if attempt == Attempt::Again
+                && let Some(revision) = self.in_time(self.regenerated_at(by.app(), key)).await?
+            {
+                return Ok(revision);
+            }
+            let (tx, revision) = self.in_time(self.write_regeneration(by, slot, key)).await?;
+            self.commit(tx).await?;
+            Ok(revision)
+        })
+        .await
+    }
+
+    async fn write_regeneration(
+        &self,
+        by: &Authorized<Owner>,
+        slot: Slot,
+        key: &AccessKey,
+    ) -> Result<(Transaction<'static, Any>, Revision)> {
         let now = self.clock.now();
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_change().await?;
         sqlx::query(
             "UPDATE access_keys SET sealed = NULL, regenerated_at = $1 \
              WHERE app_id = $2 AND slot = $3 AND regenerated_at IS NULL",
@@ -83,13 +121,20 @@ impl Store {
         let detail = json!({ "accessKeyId": key.id().to_string() });
         audit::record(&mut tx, by, now, Action::Regenerate, &slot.to_string(), detail).await?;
         let made = revision::increment(&mut tx).await?;
-        let Err(error) = tx.commit().await else { return Ok(made) };
-        // The commit may have happened all the same: the store alone knows.
-        match self.list_access_keys_of(by.app()).await {
-            Ok(rows) if rows.iter().any(|row| row.id == key.id()) => Ok(made),
-            Ok(_) => Err(error.into()),
-            Err(_) => Err(Error::OutcomeUnknown(error)),
-        }
+        Ok((tx, made))
+    }
+
+    /// The revision that put `key` in force, if that is durable: an earlier attempt is over, since it is
+    /// waited for.
+    async fn regenerated_at(&self, app: AppId, key: &AccessKey) -> Result<Option<Revision>> {
+        let mut tx = self.begin_change().await?;
+        let row: Option<(i64,)> =
+            sqlx::query_as("SELECT revision FROM access_keys WHERE app_id = $1 AND id = $2")
+                .bind(app.as_bytes().to_vec())
+                .bind(key.id().as_bytes().to_vec())
+                .fetch_optional(&mut *tx)
+                .await?;
+        Ok(row.map(|(revision,)| Revision(revision)))
     }
 
     /// The two slots, primary first.
@@ -97,10 +142,10 @@ impl Store {
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].
     pub async fn list_access_keys(&self, by: &Authorized<Reader>) -> Result<Vec<AccessKeyRow>> {
-        self.list_access_keys_of(by.app()).await
+        self.retried(|_| self.in_time(self.read_access_keys(by.app()))).await
     }
 
-    async fn list_access_keys_of(&self, app: AppId) -> Result<Vec<AccessKeyRow>> {
+    async fn read_access_keys(&self, app: AppId) -> Result<Vec<AccessKeyRow>> {
         let rows: Vec<(Vec<u8>, String, i64, String, i64)> = sqlx::query_as(
             "SELECT id, slot, created_at, created_by, revision FROM access_keys \
              WHERE app_id = $1 AND regenerated_at IS NULL ORDER BY slot",

@@ -4,10 +4,11 @@ use keys::{
     Timestamp,
 };
 use serde_json::json;
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, Transaction};
 
 use crate::access_keys::{access_key_id, parse_slot};
 use crate::audit::{self, Action};
+use crate::backend::Attempt;
 use crate::{Error, Result, Revision, Store, revision};
 
 /// The columns that [`parse_row`] reads, in its order. A macro, since `concat!` takes literals only.
@@ -107,11 +108,45 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Key`] where its text would be too long; nothing is entered then.
+    /// [`Error::OutcomeUnknown`] where it may have been entered: nobody has it.
     pub async fn issue(&self, by: &Authorized<Issuer>, request: &Issue) -> Result<Issued> {
+        let id = ApiKeyId::generate(self.clock.now(), &mut SysRng).map_err(Error::Key)?;
+        self.retried(|attempt| async move {
+            let (tx, key) = self.in_time(self.write_issue(by, request, id, attempt)).await?;
+            if let Some(tx) = tx {
+                self.commit(tx).await?;
+            }
+            Ok(Issued { key, id })
+        })
+        .await
+    }
+
+    /// Derives the key, and enters it unless an earlier attempt has: there is no transaction to end then.
+    async fn write_issue(
+        &self,
+        by: &Authorized<Issuer>,
+        request: &Issue,
+        id: ApiKeyId,
+        attempt: Attempt,
+    ) -> Result<(Option<Transaction<'static, Any>>, ApiKey)> {
         let now = self.clock.now();
         let app = by.app();
-        let mut tx = self.begin_write().await?;
-        let (id, sealed): (Vec<u8>, Vec<u8>) = sqlx::query_as(
+        let mut tx = match attempt {
+            Attempt::First => self.begin_amid_no_change().await?,
+            Attempt::Again => self.begin_change().await?,
+        };
+        if attempt == Attempt::Again {
+            // Where the access key was regenerated meanwhile, the key would be dead: it is entered anew.
+            sqlx::query(
+                "DELETE FROM api_keys WHERE app_id = $1 AND id = $2 AND access_key_id NOT IN \
+                 (SELECT id FROM access_keys WHERE app_id = $1 AND regenerated_at IS NULL)",
+            )
+            .bind(app.as_bytes().to_vec())
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        }
+        let (access_key, sealed): (Vec<u8>, Vec<u8>) = sqlx::query_as(
             "SELECT id, sealed FROM access_keys \
              WHERE app_id = $1 AND slot = $2 AND regenerated_at IS NULL",
         )
@@ -119,18 +154,17 @@ impl Store {
         .bind(request.slot.to_string())
         .fetch_one(&mut *tx)
         .await?;
-        let access_key_id = access_key_id(&id)?;
+        let access_key_id = access_key_id(&access_key)?;
         let access_key = self
             .masters
             .open(&sealed, &app, request.slot, access_key_id)
             .map_err(|source| Error::Sealed { app: app.to_string(), slot: request.slot, source })?;
-        let id = ApiKeyId::generate(now, &mut SysRng).map_err(Error::Key)?;
         let key = access_key.issue(&app, id, &request.terms).map_err(Error::Key)?;
         let scopes = request.terms.scopes.as_ref().map(scopes_text);
-        sqlx::query(
+        let entered = sqlx::query(
             "INSERT INTO api_keys \
              (id, app_id, access_key_id, label, scopes, issued_at, issued_by, not_after) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(id.to_string())
         .bind(app.as_bytes().to_vec())
@@ -142,6 +176,9 @@ impl Store {
         .bind(request.terms.not_after.map(Timestamp::unix_ms))
         .execute(&mut *tx)
         .await?;
+        if entered.rows_affected() == 0 {
+            return Ok((None, key));
+        }
         let detail = json!({
             "keyType": request.slot.to_string(),
             "accessKeyId": access_key_id.to_string(),
@@ -150,8 +187,7 @@ impl Store {
             "label": request.label,
         });
         audit::record(&mut tx, by, now, Action::Issue, &id.to_string(), detail).await?;
-        tx.commit().await?;
-        Ok(Issued { key, id })
+        Ok((Some(tx), key))
     }
 
     /// Ends one API key, or one that was narrowed from it. Ending what has ended changes nothing.
@@ -161,9 +197,25 @@ impl Store {
     /// narrowed key shares with its parent. A child id alone is taken as it is.
     /// [`Error::Database`], with nothing changed; [`Error::OutcomeUnknown`].
     pub async fn revoke(&self, by: &Authorized<Owner>, id: RevokedId) -> Result<Revision> {
+        // An attempt that finds what an earlier one did has nothing to change, and says the revision.
+        self.retried(|_| async move {
+            let (tx, revision) = self.in_time(self.write_revocation(by, id)).await?;
+            if let Some(tx) = tx {
+                self.commit(tx).await?;
+            }
+            Ok(revision)
+        })
+        .await
+    }
+
+    async fn write_revocation(
+        &self,
+        by: &Authorized<Owner>,
+        id: RevokedId,
+    ) -> Result<(Option<Transaction<'static, Any>>, Revision)> {
         let now = self.clock.now();
         let app = by.app();
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_change().await?;
         if let Some(key) = id.key_id() {
             let row: Option<(i64,)> =
                 sqlx::query_as("SELECT issued_at FROM api_keys WHERE app_id = $1 AND id = $2")
@@ -186,27 +238,11 @@ impl Store {
         if inserted.rows_affected() == 0 {
             let (value,): (i64,) =
                 sqlx::query_as("SELECT value FROM revision").fetch_one(&mut *tx).await?;
-            return Ok(Revision(value));
+            return Ok((None, Revision(value)));
         }
         audit::record(&mut tx, by, now, Action::Revoke, &id.to_string(), json!({})).await?;
         let revision = revision::increment(&mut tx).await?;
-        let Err(error) = tx.commit().await else { return Ok(revision) };
-        // The commit may have happened all the same: the store alone knows.
-        match self.is_revoked(&app, id).await {
-            Ok(true) => Ok(revision),
-            Ok(false) => Err(error.into()),
-            Err(_) => Err(Error::OutcomeUnknown(error)),
-        }
-    }
-
-    async fn is_revoked(&self, app: &AppId, id: RevokedId) -> Result<bool> {
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT revoked_at FROM revocations WHERE app_id = $1 AND id = $2")
-                .bind(app.as_bytes().to_vec())
-                .bind(id.to_string())
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(row.is_some())
+        Ok((Some(tx), revision))
     }
 
     /// At most `limit` issued API keys of the app, newest first, behind the key `after`.
@@ -219,12 +255,21 @@ impl Store {
         after: Option<ApiKeyId>,
         limit: u16,
     ) -> Result<Page<ApiKeyRow>> {
+        self.retried(|_| self.in_time(self.read_page(by.app(), after, limit))).await
+    }
+
+    async fn read_page(
+        &self,
+        app: AppId,
+        after: Option<ApiKeyId>,
+        limit: u16,
+    ) -> Result<Page<ApiKeyRow>> {
         let mut tx = self.begin_read().await?;
         let before = match after {
             None => i64::MAX,
             Some(id) => {
                 sqlx::query_as("SELECT issued_at FROM api_keys WHERE app_id = $1 AND id = $2")
-                    .bind(by.app().as_bytes().to_vec())
+                    .bind(app.as_bytes().to_vec())
                     .bind(id.to_string())
                     .fetch_optional(&mut *tx)
                     .await?
@@ -237,7 +282,7 @@ impl Store {
             "WHERE k.app_id = $1 AND (k.issued_at < $2 OR (k.issued_at = $2 AND k.id < $3)) \
              ORDER BY k.issued_at DESC, k.id DESC LIMIT $4"
         ))
-        .bind(by.app().as_bytes().to_vec())
+        .bind(app.as_bytes().to_vec())
         .bind(before)
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(i64::from(limit) + 1)
@@ -259,8 +304,12 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] where the app's register has no such key.
     pub async fn api_key(&self, by: &Authorized<Reader>, id: ApiKeyId) -> Result<ApiKeyRow> {
+        self.retried(|_| self.in_time(self.read_api_key(by.app(), id))).await
+    }
+
+    async fn read_api_key(&self, app: AppId, id: ApiKeyId) -> Result<ApiKeyRow> {
         let row = sqlx::query(concat!(api_key_columns!(), "WHERE k.app_id = $1 AND k.id = $2"))
-            .bind(by.app().as_bytes().to_vec())
+            .bind(app.as_bytes().to_vec())
             .bind(id.to_string())
             .fetch_optional(&self.pool)
             .await?
@@ -273,6 +322,21 @@ impl Store {
     /// # Errors
     /// [`Error::Database`]: nothing is noted, and the caller may give the same uses again.
     pub async fn record_uses(&self, uses: &[(AppId, ApiKeyId, Timestamp)]) -> Result<()> {
+        // In one order, so that two replicas that note uses of the same keys do not wait for each other.
+        let mut uses = uses.to_vec();
+        uses.sort_unstable();
+        let uses = &uses;
+        self.retried(|_| async move {
+            let tx = self.in_time(self.write_uses(uses)).await?;
+            self.commit(tx).await
+        })
+        .await
+    }
+
+    async fn write_uses(
+        &self,
+        uses: &[(AppId, ApiKeyId, Timestamp)],
+    ) -> Result<Transaction<'static, Any>> {
         let mut tx = self.begin_write().await?;
         for (app, id, at) in uses {
             sqlx::query(
@@ -285,8 +349,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(tx)
     }
 }
 

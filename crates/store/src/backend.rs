@@ -1,44 +1,54 @@
+//! The one file, with what lies below it, that knows which database there is.
+
+mod address;
+mod attempt;
+mod embedded;
+mod migrate;
+mod postgres;
+
 use std::fmt;
-use std::fs::{File, Permissions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keys::{Clock, MasterKeys};
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, SqlSafeStr as _, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
+use tokio::time::timeout;
 
+pub use self::address::DatabaseAddress;
+pub(crate) use self::attempt::Attempt;
+use self::embedded::FolderLock;
+pub(crate) use self::postgres::Claimed;
+use self::postgres::Serving;
+pub use self::postgres::{Patience, PostgresSettings};
+use crate::hold::Hold;
 use crate::{Error, Result};
 
-/// How long a statement waits for another connection's write. Writes are a few pages each: a wait
-/// beyond this means that the disk has stopped.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long anything waits for a connection: as long as for the write lock, and no longer.
-const ANSWER_WITHIN: Duration = BUSY_TIMEOUT;
-
-/// Readers do not wait for the writer in WAL mode; a handful serves every list at once.
-const MAX_CONNECTIONS: u32 = 4;
-
-/// The name of the database's file in the data folder.
-const DATABASE_FILE: &str = "keyward.db";
-
-/// The name of the file whose lock says that a process has the data folder.
-const LOCK_FILE: &str = "keyward.lock";
-
-/// The durable half: one database, opened by one process at a time on the embedded store.
+/// The durable half: one database.
 pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) masters: Arc<MasterKeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) hold: Arc<Hold>,
+    database: Database,
+    patience: Patience,
     _lock: FolderLock,
+}
+
+/// Which one it is, and what that needs besides a pool.
+enum Database {
+    Embedded,
+    Postgres(Box<Serving>),
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("pool", &self.pool).finish_non_exhaustive()
+        let database = match self.database {
+            Database::Embedded => "embedded",
+            Database::Postgres(_) => "PostgreSQL",
+        };
+        f.debug_struct("Store").field("database", &database).finish_non_exhaustive()
     }
 }
 
@@ -50,90 +60,138 @@ impl Store {
     /// cannot be opened; [`Error::Migration`] where the file is of a newer version.
     pub async fn open(dir: &Path, masters: Arc<MasterKeys>, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = FolderLock::take(dir)?;
-        let path = dir.join(DATABASE_FILE);
-        create_private(&path)?;
         sqlx::any::install_default_drivers();
-        let pool = AnyPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ANSWER_WITHIN)
-            .after_connect(|connection, _| Box::pin(async move { prepare(connection).await }))
-            .connect_with(options(&path)?)
-            .await?;
-        migrations().run(&pool).await?;
-        Ok(Self { pool, masters, clock, _lock: lock })
+        let pool = embedded::open(dir).await?;
+        let hold = Arc::new(Hold::for_ever());
+        let (database, patience) = (Database::Embedded, Patience::default());
+        Ok(Self { pool, masters, clock, hold, database, patience, _lock: lock })
     }
 
-    /// Closes every connection; the lock goes with the value.
+    /// Connects to PostgreSQL and brings the database up to this version. `dir` is the data folder, which
+    /// this process alone uses as well.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] and [`Error::Folder`] as [`Self::open`]; [`Error::Served`] where another process
+    /// serves from the database; [`Error::Newer`] where a newer version has taken from it what this one
+    /// needs; [`Error::Migrating`]; [`Error::Database`] where it cannot be reached.
+    pub async fn connect(
+        settings: &PostgresSettings,
+        dir: &Path,
+        masters: Arc<MasterKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let lock = FolderLock::take(dir)?;
+        sqlx::any::install_default_drivers();
+        postgres::migrate(settings).await?;
+        let hold = Arc::new(Hold::none());
+        let serving = Serving::take(settings, &hold).await?;
+        let pool = postgres::pool(settings).await?;
+        let database = Database::Postgres(Box::new(serving));
+        let patience = settings.patience;
+        Ok(Self { pool, masters, clock, hold, database, patience, _lock: lock })
+    }
+
+    /// Closes every connection; the locks go with the value.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &self.database {
+            Database::Embedded => self.pool.close().await,
+            Database::Postgres(serving) => {
+                serving.end().await;
+                // One that hangs is not waited for.
+                drop(timeout(self.patience.answer, self.pool.close()).await);
+            }
+        }
     }
 
-    /// Begins a transaction that will write. Taking the write lock at once means that it can wait
-    /// for it, where a reader that turns writer half-way could only fail.
+    /// Sees to it that this process may go on by what it has in memory; returns from time to time.
+    pub(crate) async fn stay(&self) -> Claimed {
+        match &self.database {
+            Database::Embedded => std::future::pending().await,
+            Database::Postgres(serving) => serving.keep(&self.hold).await,
+        }
+    }
+
+    /// Whether operators' tokens are kept here and not in the data folder, since other replicas have
+    /// other folders.
+    pub(crate) const fn keeps_operators(&self) -> bool {
+        matches!(self.database, Database::Postgres(_))
+    }
+
+    /// Begins a transaction that writes, and that no other write depends on.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        self.begin(None).await
+    }
+
+    /// Begins a transaction that no change falls into the middle of.
+    pub(crate) async fn begin_amid_no_change(&self) -> Result<Transaction<'static, Any>> {
+        self.begin(Some(postgres::NOT_AMID_A_CHANGE)).await
+    }
+
+    /// Begins a change: none other is under way, nor the end of one whose outcome nobody was told.
+    pub(crate) async fn begin_change(&self) -> Result<Transaction<'static, Any>> {
+        self.begin(Some(postgres::ALONE)).await
+    }
+
+    async fn begin(&self, lock: Option<&'static str>) -> Result<Transaction<'static, Any>> {
+        match self.database {
+            // Taking the write lock at once means that it can wait for it, where a reader that turns
+            // writer half-way could only fail.
+            Database::Embedded => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
+            Database::Postgres(_) => {
+                let mut tx = self.pool.begin_with(postgres::BEGIN_WRITE).await?;
+                if let Some(lock) = lock {
+                    sqlx::query(lock).execute(&mut *tx).await?;
+                }
+                Ok(tx)
+            }
+        }
     }
 
     /// Begins a transaction that sees one state of the store throughout.
     pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.pool.begin().await?)
-    }
-}
-
-/// Held while a process has the data folder; the operating system drops it with the process.
-struct FolderLock {
-    _guard: File,
-}
-
-impl FolderLock {
-    fn take(dir: &Path) -> Result<Self> {
-        let path = dir.join(LOCK_FILE);
-        let file = create_private(&path)?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _guard: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse(dir.to_owned())),
-            Err(errno) => Err(Error::Folder { path, source: errno.into() }),
+        match self.database {
+            Database::Embedded => Ok(self.pool.begin().await?),
+            Database::Postgres(_) => Ok(self.pool.begin_with(postgres::BEGIN_READ).await?),
         }
     }
-}
 
-/// Opens a file that only its owner may read, making it where there is none.
-fn create_private(path: &Path) -> Result<File> {
-    let open = || {
-        let file = File::options().create(true).append(true).read(true).mode(0o600).open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(Permissions::from_mode(0o600))?;
+    /// Makes a whole transaction again where it lost a race or its connection, or where nobody knows how
+    /// its commit ended.
+    ///
+    /// # Errors
+    /// The last attempt's; [`Error::OutcomeUnknown`] where an earlier one may have become durable and no
+    /// later one could find out.
+    pub(crate) async fn retried<T, F>(&self, attempt: impl Fn(Attempt) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        attempt::retried(self.patience.keep_trying, attempt).await
+    }
+
+    /// Bounds what comes before a commit. A network can swallow an answer, a file of this machine cannot.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.database {
+            Database::Embedded => work.await,
+            Database::Postgres(_) => {
+                timeout(self.patience.body, work).await.map_err(|_| Error::TooSlow)?
+            }
         }
-        Ok(file)
-    };
-    open().map_err(|source| Error::Folder { path: path.to_owned(), source })
-}
+    }
 
-fn options(path: &Path) -> Result<AnyConnectOptions> {
-    let bad = || Error::Folder {
-        path: PathBuf::from(path),
-        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "not an absolute UTF-8 path"),
-    };
-    let file = url::Url::from_file_path(path).map_err(|()| bad())?;
-    Ok(format!("sqlite://{}?mode=rw", file.path()).parse()?)
-}
-
-/// FULL makes every commit wait for the disk: an answer is never lost, also when power is. With
-/// `secure_delete` what was overwritten does not stay behind in free pages.
-async fn prepare(connection: &mut sqlx::AnyConnection) -> sqlx::Result<()> {
-    let statements = format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA secure_delete = ON; PRAGMA busy_timeout = {};",
-        BUSY_TIMEOUT.as_millis()
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(connection).await?;
-    Ok(())
-}
-
-fn migrations() -> Migrator {
-    let all = [(1, "first", include_str!("../migrations/sqlite/0001_first.sql"))];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(all.into_iter().map(migration).collect())
+    /// Ends a transaction so that what it did is durable.
+    ///
+    /// # Errors
+    /// [`Error::Database`] where it lost a race, and is rolled back; [`Error::OutcomeUnknown`] otherwise.
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Any>) -> Result<()> {
+        let bound = match self.database {
+            Database::Embedded => Duration::MAX,
+            Database::Postgres(_) => self.patience.commit,
+        };
+        let slow = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+        match timeout(bound, tx.commit()).await.unwrap_or_else(slow) {
+            Ok(()) => Ok(()),
+            Err(error) if attempt::is_conflict(&error) => Err(error.into()),
+            Err(error) => Err(Error::OutcomeUnknown(Box::new(error))),
+        }
+    }
 }

@@ -14,6 +14,31 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Another process serves from the database: until replicas share one, only one may.
+    #[error("another process serves from this database")]
+    Served,
+    /// Another process has been migrating the database for a minute.
+    #[error("another process is migrating the database, and has not come to an end in time")]
+    Migrating,
+    /// A newer version has taken from the database what this version needs.
+    #[error(
+        "the database was migrated to {applied} by a newer version, which works with versions that \
+         know migration {serves_from}; this one knows {known}"
+    )]
+    Newer {
+        /// The newest migration that the database has had.
+        applied: i64,
+        /// The newest that this version knows.
+        known: i64,
+        /// The newest that a version must know to go on.
+        serves_from: i64,
+    },
+    /// The address of a database is none that can be used.
+    #[error("the database's address does not hold: {0}")]
+    Address(String),
+    /// The shared operator token does not open under any configured master key.
+    #[error("the operator token in the store does not open under any configured master key")]
+    Token(#[source] keys::Error),
     /// An access key does not open under any configured master key.
     #[error("the {slot} access key of app {app} does not open under any configured master key")]
     Sealed {
@@ -48,7 +73,7 @@ pub enum Error {
     /// The database failed in the commit and does not say how it ended: the caller has the replica
     /// read the store again ([`crate::Replica::refresh`]), which is right in both cases.
     #[error("the store did not say whether the change is durable")]
-    OutcomeUnknown(#[source] sqlx::Error),
+    OutcomeUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {

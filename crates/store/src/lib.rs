@@ -15,16 +15,18 @@ mod audit;
 mod backend;
 mod catalog;
 mod error;
+mod hold;
+mod operators;
 mod replica;
 mod revision;
 mod snapshot;
 
 pub use access_keys::AccessKeyRow;
 pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
-pub use backend::Store;
+pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use error::Error;
-pub use replica::{Claim, Cut, OpenResponse, Replica, ServedApp, Suspended};
+pub use replica::{Claim, Cut, NotYetInForce, OpenResponse, Replica, ServedApp, Suspended};
 pub use revision::{ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};
 

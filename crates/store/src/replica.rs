@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use app::App;
 use arc_swap::ArcSwap;
-use futures::FutureExt as _;
 use keys::{ApiKeyId, AppId, Clock, Timestamp};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -17,6 +16,7 @@ use url::Url;
 
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
+use crate::backend::Claimed;
 use crate::{Catalog, Error, Result, Revision, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
@@ -34,6 +34,10 @@ const LOOK_AT_CLOCK: Duration = Duration::from_millis(25);
 
 /// How long a replica that could not read the store waits before it asks again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a change waits for the claim to the database to come back. It is asked for every second, and
+/// takes 6 seconds where another process has had it.
+const CLAIM_BACK: Duration = Duration::from_secs(10);
 
 /// An app as a replica is told to serve it.
 #[derive(Clone, Debug)]
@@ -53,6 +57,11 @@ pub struct ServedApp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this replica has lost touch with its store")]
 pub struct Suspended;
+
+/// The change is durable, and may not be in force everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the change is durable, and not yet in force everywhere")]
+pub struct NotYetInForce;
 
 /// The half in memory: what decides, and what was admitted by it and is still open.
 pub struct Replica {
@@ -87,8 +96,8 @@ impl Replica {
     ) -> Result<Arc<Self>> {
         let snapshot = Snapshot::new(store.load_trust().await?, &apps)?;
         Ok(Arc::new(Self {
+            open: Arc::new(OpenResponses::new(Arc::clone(&clock), Arc::clone(&store.hold))),
             store,
-            open: Arc::new(OpenResponses::new(Arc::clone(&clock))),
             clock,
             catalog: Catalog::new(&snapshot),
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -102,11 +111,12 @@ impl Replica {
     /// What decides now. It answers without I/O, and never blocks.
     ///
     /// # Errors
-    /// [`Suspended`] while the snapshot is known to be older than the store.
+    /// [`Suspended`] while the snapshot is older than the store, or may be.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Suspended> {
         let snapshot = self.snapshot.load_full();
-        let admits =
-            !self.suspended.load(Ordering::SeqCst) && !self.shutting_down.load(Ordering::SeqCst);
+        let admits = !self.suspended.load(Ordering::SeqCst)
+            && !self.shutting_down.load(Ordering::SeqCst)
+            && self.store.hold.is_live();
         if admits { Ok(snapshot) } else { Err(Suspended) }
     }
 
@@ -142,16 +152,29 @@ impl Replica {
         &self.catalog
     }
 
-    /// Returns once no response goes on, and none begins, that a snapshot older than `revision`
+    /// Returns once no response goes on anywhere, and none begins, that a snapshot older than `revision`
     /// alone would allow.
     ///
     /// If the store cannot be read, that is brought about by admitting nothing at all until it can.
-    pub async fn in_force(self: &Arc<Self>, revision: Revision) {
+    ///
+    /// # Errors
+    /// [`NotYetInForce`] where nobody says for too long that this process is the only one: another one may
+    /// serve from the same database, by what it read before the change.
+    pub async fn in_force(self: &Arc<Self>, revision: Revision) -> Result<(), NotYetInForce> {
         let served = self.served.lock().await;
-        if self.snapshot.load().revision >= revision && !self.suspended.load(Ordering::SeqCst) {
-            return;
+        if self.snapshot.load().revision < revision || self.suspended.load(Ordering::SeqCst) {
+            self.reload(&served).await;
         }
-        self.reload(&served).await;
+        drop(served);
+        // Asked after the change: whoever serves next reads the store after this process's claim has ended.
+        let until = Instant::now() + CLAIM_BACK;
+        while !self.store.hold.is_live() {
+            if Instant::now() >= until {
+                return Err(NotYetInForce);
+            }
+            tokio::time::sleep(LOOK_AT_CLOCK).await;
+        }
+        Ok(())
     }
 
     /// Serves `app` instead of what the app `id` was, and ends what it no longer allows.
@@ -236,21 +259,45 @@ impl Replica {
         }
     }
 
-    /// Ends what was opened with a key that expires, and asks the store again while suspended; runs
-    /// until `stop` is ready.
+    /// Ends what was opened with a key that expires, keeps this process's claim to its store, and asks
+    /// the store again while suspended; runs until `stop` is ready.
     pub async fn tend(self: Arc<Self>, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop.fuse());
+        tokio::select! {
+            () = stop => {}
+            () = self.watch_clocks() => {}
+            () = self.stay() => {}
+        }
+    }
+
+    async fn watch_clocks(self: &Arc<Self>) {
         let mut asked_at = Instant::now();
         loop {
-            tokio::select! {
-                () = &mut stop => return,
-                () = tokio::time::sleep(LOOK_AT_CLOCK) => {}
-            }
+            tokio::time::sleep(LOOK_AT_CLOCK).await;
             self.open.cut_expired();
-            if self.suspended.load(Ordering::SeqCst) && asked_at.elapsed() >= RELOAD_PAUSE {
+            let is_live = self.store.hold.is_live();
+            if !is_live && !self.suspended.swap(true, Ordering::SeqCst) {
+                error!("Nobody says that this process is the only one: admitting nothing");
+                self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+            }
+            let is_due = asked_at.elapsed() >= RELOAD_PAUSE;
+            if is_live && is_due && self.suspended.load(Ordering::SeqCst) {
                 let served = self.served.lock().await;
                 self.reload(&served).await;
                 asked_at = Instant::now();
+            }
+        }
+    }
+
+    /// Keeps this process's claim to its store for as long as it is polled: also while requests end
+    /// that began before a shutdown.
+    pub async fn stay(self: &Arc<Self>) {
+        loop {
+            if self.store.stay().await == Claimed::Anew {
+                // Before the claim is good for anything, and once nobody installs what was read earlier.
+                let served = self.served.lock().await;
+                self.suspended.store(true, Ordering::SeqCst);
+                self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+                self.reload(&served).await;
             }
         }
     }

@@ -125,6 +125,10 @@ pub(crate) struct Trust {
 impl Store {
     /// Reads all that decides from one state of the store.
     pub(crate) async fn load_trust(&self) -> Result<Trust> {
+        self.retried(|_| self.read_trust()).await
+    }
+
+    async fn read_trust(&self) -> Result<Trust> {
         let mut tx = self.begin_read().await?;
         let (value, change): (i64, String) =
             sqlx::query_as("SELECT value, change_id FROM revision").fetch_one(&mut *tx).await?;

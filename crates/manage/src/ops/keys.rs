@@ -164,10 +164,7 @@ impl Manage {
         let replica = Arc::clone(&self.replica);
         let task = self.tasks.spawn(async move {
             match change.await {
-                Ok(revision) => {
-                    replica.in_force(revision).await;
-                    Ok(())
-                }
+                Ok(revision) => Ok(replica.in_force(revision).await?),
                 Err(error @ store::Error::OutcomeUnknown(_)) => {
                     // To decide by what the store says now, or to admit nothing while it says
                     // nothing, is right whether or not the change is durable.

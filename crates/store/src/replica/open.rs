@@ -11,6 +11,8 @@ use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::hold::Hold;
+
 /// Requests of different cores rarely meet at the same lock; a judgement takes each once.
 const SHARDS: usize = 16;
 
@@ -68,6 +70,7 @@ pub(crate) struct OpenResponses {
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicUsize,
     clock: Arc<dyn Clock>,
+    hold: Arc<Hold>,
 }
 
 struct Shard {
@@ -88,8 +91,8 @@ struct Entry {
 }
 
 impl OpenResponses {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { shards: Default::default(), next: AtomicUsize::new(0), clock }
+    pub(crate) fn new(clock: Arc<dyn Clock>, hold: Arc<Hold>) -> Self {
+        Self { shards: Default::default(), next: AtomicUsize::new(0), clock, hold }
     }
 
     pub(crate) fn open(
@@ -257,13 +260,17 @@ impl OpenResponse {
         self.entry.accepted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it may go on at this instant, by the wall clock and not by a timer.
+    /// Whether it may go on at this instant, by clocks and not by a timer: a process that was stopped
+    /// runs before its timers do.
     ///
     /// # Errors
     /// Why it must end.
     pub fn trusted(&self) -> Result<(), Cut> {
         if let Some((cut, _)) = self.entry.cut.get() {
             return Err(cut.clone());
+        }
+        if !self.all.hold.is_live() {
+            return Err(Cut::Suspended);
         }
         let at = self.entry.not_after();
         if self.all.clock.now() > at { Err(Cut::Refused(Refusal::Expired { at })) } else { Ok(()) }

@@ -8,11 +8,21 @@ use keys::{
     AccessKey, ApiKey, AppId, Authorized, Caller, Clock, ManualClock, MasterKey, MasterKeys,
     Presented, Role, Slot, SysRng, Terms, Timestamp,
 };
-use store::{Claim, Issue, Issued, Replica, ServedApp, Store};
+use pg_harness::{Cluster, Database, Proxy};
+use store::{
+    Claim, DatabaseAddress, Issue, Issued, Patience, PostgresSettings, Replica, ServedApp, Store,
+};
 use tempfile::TempDir;
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
+
+/// Where a fixture's store is kept.
+enum Place {
+    Embedded,
+    Postgres(Database<'static>),
+    Proxied(Database<'static>, PostgresSettings),
+}
 
 /// A store of its own with one app, gone with the value.
 pub(crate) struct Fixture {
@@ -21,25 +31,76 @@ pub(crate) struct Fixture {
     pub(crate) app: AppId,
     master: String,
     dir: TempDir,
+    place: Place,
 }
 
 impl Fixture {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn embedded() -> Self {
+        Self::at(Place::Embedded).await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self::at(Place::Postgres(Cluster::shared().database())).await
+    }
+
+    /// A store on PostgreSQL that is reached through a proxy; the fixture's own questions are not.
+    pub(crate) async fn behind_proxy(patience: Patience) -> (Self, Proxy) {
+        let database = Cluster::shared().database();
+        let proxy = Proxy::to(&database);
+        let address = DatabaseAddress::parse(proxy.url()).unwrap();
+        let settings = PostgresSettings { patience, ..PostgresSettings::new(address) };
+        let fixture = Self::at(Place::Proxied(database, settings)).await;
+        (fixture, proxy)
+    }
+
+    async fn at(place: Place) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(START);
         let master = MasterKey::generate(&mut SysRng).unwrap().expose().to_owned();
-        let store = open(dir.path(), &master, &clock).await.unwrap();
+        let store = place.open(dir.path(), &master, &clock).await.unwrap();
         let app = store.ensure_app("helpdesk").await.unwrap();
-        Self { store: Arc::new(store), clock, app, master, dir }
+        Self { store: Arc::new(store), clock, app, master, dir, place }
     }
 
-    /// Ends this process's hold on the folder and opens it anew.
+    /// Ends this process's hold on the store and opens it anew.
     pub(crate) async fn reopen(self) -> Self {
-        let Self { store, clock, app, master, dir } = self;
+        let master = self.master.clone();
+        self.reopen_with(&master).await.unwrap()
+    }
+
+    /// The same, with another master key.
+    pub(crate) async fn reopen_with(self, master: &str) -> store::Result<Self> {
+        let Self { store, clock, app, master: _, dir, place } = self;
         store.close().await;
         drop(store);
-        let store = Arc::new(open(dir.path(), &master, &clock).await.unwrap());
-        Self { store, clock, app, master, dir }
+        let store = Arc::new(place.open(dir.path(), master, &clock).await?);
+        Ok(Self { store, clock, app, master: master.to_owned(), dir, place })
+    }
+
+    /// Opens the same store as another process would, with a data folder of its own where it can have one.
+    pub(crate) async fn open_second(&self) -> store::Result<Store> {
+        let other = tempfile::tempdir().unwrap();
+        let dir = match self.place {
+            Place::Embedded => self.dir.path(),
+            Place::Postgres(_) | Place::Proxied(..) => other.path(),
+        };
+        self.place.open(dir, &self.master, &self.clock).await
+    }
+
+    /// Where a connection of the test's own reaches the database.
+    pub(crate) fn url(&self) -> String {
+        match &self.place {
+            Place::Embedded => format!("sqlite://{}/keyward.db", self.dir.path().display()),
+            Place::Postgres(database) | Place::Proxied(database, _) => database.url(),
+        }
+    }
+
+    /// The database, of which there is one on PostgreSQL only.
+    pub(crate) fn database(&self) -> &Database<'static> {
+        match &self.place {
+            Place::Embedded => panic!("there is a file only"),
+            Place::Postgres(database) | Place::Proxied(database, _) => database,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -82,7 +143,11 @@ impl Fixture {
             app: app(files),
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        Replica::start(Arc::clone(&self.store), clock, vec![served]).await.unwrap()
+        let replica = Replica::start(Arc::clone(&self.store), clock, vec![served]).await.unwrap();
+        // Ends with the test's runtime.
+        let keeping = Arc::clone(&replica);
+        drop(tokio::spawn(async move { keeping.stay().await }));
+        replica
     }
 
     /// What a request that presents `key` to the default server claims.
@@ -98,13 +163,44 @@ impl Fixture {
     }
 }
 
+/// An API key from the primary access key that never expires, with this label.
+pub(crate) fn request(label: &str) -> Issue {
+    let terms = Terms { not_after: None, scopes: None };
+    Issue { slot: Slot::Primary, terms, label: Some(label.to_owned()) }
+}
+
 pub(crate) fn presented(key: &ApiKey) -> Presented {
     Presented::parse(key.expose().as_bytes()).unwrap()
 }
 
+impl Place {
+    async fn open(&self, dir: &Path, master: &str, clock: &ManualClock) -> store::Result<Store> {
+        match self {
+            Self::Embedded => open(dir, master, clock).await,
+            Self::Postgres(database) => {
+                let address = DatabaseAddress::parse(&database.url()).unwrap();
+                connect(&PostgresSettings::new(address), dir, master, clock).await
+            }
+            Self::Proxied(_, settings) => connect(settings, dir, master, clock).await,
+        }
+    }
+}
+
 pub(crate) async fn open(dir: &Path, master: &str, clock: &ManualClock) -> store::Result<Store> {
-    let masters = Arc::new(MasterKeys::new(MasterKey::parse(master).unwrap(), []));
-    Store::open(dir, masters, Arc::new(clock.clone())).await
+    Store::open(dir, masters(master), Arc::new(clock.clone())).await
+}
+
+pub(crate) async fn connect(
+    settings: &PostgresSettings,
+    dir: &Path,
+    master: &str,
+    clock: &ManualClock,
+) -> store::Result<Store> {
+    Store::connect(settings, dir, masters(master), Arc::new(clock.clone())).await
+}
+
+fn masters(master: &str) -> Arc<MasterKeys> {
+    Arc::new(MasterKeys::new(MasterKey::parse(master).unwrap(), []))
 }
 
 /// An app whose host.json asks for this authentication type.

@@ -3,11 +3,11 @@ use std::time::Duration;
 use keys::{ApiKeyId, ChildId, Clock as _, RevokedId, Scope, Scopes, Slot, SysRng, Terms};
 use store::{ApiKeyState, Error, Issue};
 
-use crate::harness::{Fixture, START};
+use crate::harness::START;
 
 #[tokio::test]
 async fn an_issued_key_stands_in_the_register_as_it_was_asked_for() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let scopes = ["default/Echo", "billing"].map(|scope| scope.parse::<Scope>().unwrap());
     let terms = Terms { not_after: Some(START), scopes: Some(Scopes::new(scopes).unwrap()) };
     let request = Issue { slot: Slot::Secondary, terms, label: Some("nightly".to_owned()) };
@@ -27,7 +27,7 @@ async fn an_issued_key_stands_in_the_register_as_it_was_asked_for() {
 
 #[tokio::test]
 async fn a_key_is_active_at_its_instant_and_expired_a_millisecond_later() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let issued = fixture.issue_for(Slot::Primary, Some(Duration::from_secs(1))).await;
     let state = async || fixture.store.api_key(&fixture.reader(), issued.id).await.unwrap().state;
     fixture.clock.advance(Duration::from_secs(1));
@@ -38,7 +38,7 @@ async fn a_key_is_active_at_its_instant_and_expired_a_millisecond_later() {
 
 #[tokio::test]
 async fn pages_hold_every_key_once_newest_first() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let mut issued = Vec::new();
     for _ in 0..7 {
         // Two in each millisecond: the order within one is by id.
@@ -63,7 +63,7 @@ async fn pages_hold_every_key_once_newest_first() {
 
 #[tokio::test]
 async fn a_page_that_ends_with_the_register_has_no_next() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     for _ in 0..4 {
         fixture.issue(Slot::Primary).await;
     }
@@ -75,7 +75,7 @@ async fn a_page_that_ends_with_the_register_has_no_next() {
 
 #[tokio::test]
 async fn a_key_of_another_app_is_not_found() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let issued = fixture.issue(Slot::Primary).await;
     let other = fixture.store.ensure_app("other").await.unwrap();
     let caller = keys::Caller::new("ada", keys::Role::Owner);
@@ -97,7 +97,7 @@ async fn a_key_of_another_app_is_not_found() {
 
 #[tokio::test]
 async fn revoking_twice_changes_nothing_the_second_time() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let issued = fixture.issue(Slot::Primary).await;
     let id = RevokedId::Key(issued.id);
     let first = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
@@ -109,7 +109,7 @@ async fn revoking_twice_changes_nothing_the_second_time() {
 
 #[tokio::test]
 async fn an_unknown_key_cannot_be_revoked_and_a_child_id_alone_can() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let unknown = ApiKeyId::generate(START, &mut SysRng).unwrap();
     let revoked = fixture.store.revoke(&fixture.owner(), RevokedId::Key(unknown)).await;
     assert!(matches!(revoked, Err(Error::NotFound("API key"))));
@@ -121,7 +121,7 @@ async fn an_unknown_key_cannot_be_revoked_and_a_child_id_alone_can() {
 
 #[tokio::test]
 async fn uses_are_noted_and_never_go_back() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let id = fixture.issue(Slot::Primary).await.id;
     let later = START.checked_add(Duration::from_secs(5)).unwrap();
     fixture.store.record_uses(&[(fixture.app, id, later)]).await.unwrap();
@@ -132,7 +132,7 @@ async fn uses_are_noted_and_never_go_back() {
 
 #[tokio::test]
 async fn issued_keys_are_there_after_a_restart() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let id = fixture.issue(Slot::Primary).await.id;
     let fixture = fixture.reopen().await;
     let row = fixture.store.api_key(&fixture.reader(), id).await.unwrap();

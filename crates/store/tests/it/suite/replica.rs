@@ -6,7 +6,7 @@ use keys::{Refusal, RevokedId, Slot};
 use store::Cut;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Fixture, app, host};
+use crate::harness::{app, host};
 
 const ECHO: &str = r#"{"definition": {"triggers": {"When": {"type": "Request", "kind": "Http"}},
     "actions": {"Answer": {"type": "Response", "inputs": {"statusCode": 200}, "runAfter": {}}}},
@@ -14,7 +14,7 @@ const ECHO: &str = r#"{"definition": {"triggers": {"When": {"type": "Request", "
 
 #[tokio::test]
 async fn a_regeneration_cuts_what_its_keys_opened_and_nothing_else() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let primary = fixture.issue(Slot::Primary).await;
     let secondary = fixture.issue(Slot::Secondary).await;
@@ -32,27 +32,27 @@ async fn a_regeneration_cuts_what_its_keys_opened_and_nothing_else() {
     assert_eq!(ended.cut().await, cut);
     assert_eq!(ended.trusted(), Err(cut));
     drop(ended);
-    in_force.await.unwrap();
+    in_force.await.unwrap().unwrap();
     assert!(other.cut().now_or_never().is_none());
     assert_eq!(replica.open_count(), 1);
 }
 
 #[tokio::test]
 async fn a_response_registered_before_its_check_is_cut_by_a_change_in_between() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue(Slot::Primary).await;
     // Registered; the installation comes; only then the check would be made.
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let id = RevokedId::Key(issued.id);
     let revision = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
-    replica.in_force(revision).await;
+    replica.in_force(revision).await.unwrap();
     assert_eq!(open.cut().now_or_never(), Some(Cut::Refused(Refusal::Revoked)));
 }
 
 #[tokio::test]
 async fn a_client_that_never_leaves_does_not_hold_a_regeneration_and_is_hung_up_on() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue(Slot::Primary).await;
     let hangup = CancellationToken::new();
@@ -60,14 +60,14 @@ async fn a_client_that_never_leaves_does_not_hold_a_regeneration_and_is_hung_up_
     let stuck = replica.open(fixture.claim(Some(&issued.key)), hangup.clone());
     let secondary = fixture.issue(Slot::Secondary).await;
     let other = replica.open(fixture.claim(Some(&secondary.key)), other_hangup.clone());
-    replica.in_force(fixture.regenerate(Slot::Primary).await).await;
+    replica.in_force(fixture.regenerate(Slot::Primary).await).await.unwrap();
     assert!(stuck.trusted().is_err() && hangup.is_cancelled());
     assert!(other.trusted().is_ok() && !other_hangup.is_cancelled());
 }
 
 #[tokio::test]
 async fn a_response_ends_a_millisecond_after_its_keys_last_instant() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue_for(Slot::Primary, Some(Duration::from_secs(60))).await;
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
@@ -79,7 +79,7 @@ async fn a_response_ends_a_millisecond_after_its_keys_last_instant() {
 
 #[tokio::test]
 async fn an_open_response_wakes_by_itself_when_its_key_expires() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue_for(Slot::Primary, Some(Duration::from_millis(5))).await;
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
@@ -91,7 +91,7 @@ async fn an_open_response_wakes_by_itself_when_its_key_expires() {
 
 #[tokio::test]
 async fn a_stricter_type_ends_what_came_in_without_a_key() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
     let issued = fixture.issue(Slot::Primary).await;
     let nobody = replica.open(fixture.claim(None), CancellationToken::new());
@@ -111,7 +111,7 @@ async fn a_disabled_or_removed_server_ends_its_responses() {
                 "tools": [{{"name": "Echo"}}]}}]}}"#
         )
     };
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let host = host("Anonymous");
     let files = |servers: &'static str| {
         [
@@ -144,13 +144,13 @@ async fn a_disabled_or_removed_server_ends_its_responses() {
 
 #[tokio::test]
 async fn what_is_asked_for_the_operator_goes_on_until_its_server_has_gone() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let open = |claim| replica.open(claim, CancellationToken::new());
     let own = open(store::Claim { is_operators: true, ..fixture.claim(None) });
     let without_key = open(fixture.claim(None));
     let revision = fixture.regenerate(Slot::Primary).await;
-    replica.in_force(revision).await;
+    replica.in_force(revision).await.unwrap();
     assert_eq!(without_key.cut().now_or_never(), Some(Cut::AuthenticationChanged));
     assert!(own.cut().now_or_never().is_none());
     let off = r#"{"version": "2.0", "extensions": {"workflow": {"McpServerEndpoints":
@@ -161,20 +161,20 @@ async fn what_is_asked_for_the_operator_goes_on_until_its_server_has_gone() {
 
 #[tokio::test]
 async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let issued = fixture.issue(Slot::Secondary).await;
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let revision = fixture.regenerate(Slot::Primary).await;
     fixture.store.close().await;
-    replica.in_force(revision).await;
+    replica.in_force(revision).await.unwrap();
     assert_eq!(open.cut().now_or_never(), Some(Cut::Suspended));
     assert!(replica.snapshot().is_err());
 }
 
 #[tokio::test]
 async fn shutting_down_cuts_all_and_admits_nothing_more() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
     let open = replica.open(fixture.claim(None), CancellationToken::new());
     replica.shut_down().await;
@@ -184,7 +184,7 @@ async fn shutting_down_cuts_all_and_admits_nothing_more() {
 
 #[tokio::test]
 async fn only_accepted_keys_count_as_used() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let used = fixture.issue(Slot::Primary).await;
     let refused = fixture.issue(Slot::Primary).await;

@@ -54,7 +54,7 @@ fn what_is_wanted(candidate: &Candidate<'_>) -> bool {
 
 #[tokio::test]
 async fn nothing_is_known_of_an_upstream_that_was_not_asked() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     let search = subject(&replica, "search");
     assert_eq!(replica.catalog().knowledge(&search), Knowledge::default());
@@ -63,7 +63,7 @@ async fn nothing_is_known_of_an_upstream_that_was_not_asked() {
 
 #[tokio::test]
 async fn what_is_due_is_asked_once_at_a_time() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     let catalog = replica.catalog();
     let due = catalog.take_due(everything);
@@ -76,7 +76,7 @@ async fn what_is_due_is_asked_once_at_a_time() {
 
 #[tokio::test]
 async fn tools_stay_known_through_a_failure_and_its_beginning_is_kept() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     let catalog = replica.catalog();
     let search = subject(&replica, "search");
@@ -99,7 +99,7 @@ async fn tools_stay_known_through_a_failure_and_its_beginning_is_kept() {
 
 #[tokio::test]
 async fn an_installation_forgets_what_leads_elsewhere_and_keeps_the_rest() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     let catalog = replica.catalog();
     let [search, files] = ["search", "files"].map(|server| subject(&replica, server));
@@ -117,7 +117,7 @@ async fn an_installation_forgets_what_leads_elsewhere_and_keeps_the_rest() {
 
 #[tokio::test]
 async fn a_disabled_server_is_not_asked() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     let disabled = r#"{"mcpServers": [{"name": "search", "enabled": false}]}"#;
     serve(&replica, &fixture, &[("mcp.json", MCP), ("mcpservers.json", disabled)]).await;
@@ -129,7 +129,7 @@ async fn a_disabled_server_is_not_asked() {
 
 #[tokio::test]
 async fn who_waits_goes_on_when_the_answer_is_there() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     tokio::time::pause();
     let catalog = replica.catalog();
@@ -149,7 +149,7 @@ async fn who_waits_goes_on_when_the_answer_is_there() {
 
 #[tokio::test]
 async fn nobody_waits_longer_than_they_said() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     tokio::time::pause();
     let search = [subject(&replica, "search")];
@@ -163,7 +163,7 @@ async fn nobody_waits_longer_than_they_said() {
 
 #[tokio::test]
 async fn an_answer_is_asked_for_again_when_it_is_older_than_wanted() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = replica(&fixture).await;
     tokio::time::pause();
     let catalog = replica.catalog();

@@ -2,11 +2,11 @@ use keys::Refusal::{AccessKeyRegenerated, Revoked};
 use keys::{AccessKey, ChildId, RevokedId, Slot, SysRng, Terms};
 use store::{ApiKeyState, Error};
 
-use crate::harness::{Fixture, START, host, presented};
+use crate::harness::{START, host, presented};
 
 #[tokio::test]
 async fn regenerating_a_slot_ends_its_keys_and_leaves_the_others() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let primary = fixture.issue(Slot::Primary).await;
     let secondary = fixture.issue(Slot::Secondary).await;
@@ -18,11 +18,11 @@ async fn regenerating_a_slot_ends_its_keys_and_leaves_the_others() {
 
     let revision = fixture.regenerate(Slot::Primary).await;
     assert_eq!(check(&primary.key), Ok(Slot::Primary), "not in force before it is installed");
-    replica.in_force(revision).await;
+    replica.in_force(revision).await.unwrap();
     assert_eq!(check(&primary.key), Err(AccessKeyRegenerated));
     assert_eq!(check(&secondary.key), Ok(Slot::Secondary));
 
-    replica.in_force(fixture.regenerate(Slot::Secondary).await).await;
+    replica.in_force(fixture.regenerate(Slot::Secondary).await).await.unwrap();
     assert_eq!(check(&secondary.key), Err(AccessKeyRegenerated));
     let row = fixture.store.api_key(&fixture.reader(), primary.id).await.unwrap();
     assert_eq!(row.state, ApiKeyState::AccessKeyRegenerated);
@@ -30,7 +30,7 @@ async fn regenerating_a_slot_ends_its_keys_and_leaves_the_others() {
 
 #[tokio::test]
 async fn what_was_ended_stays_ended_after_a_restart() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let regenerated = fixture.issue(Slot::Primary).await;
     fixture.regenerate(Slot::Primary).await;
     let revoked = fixture.issue(Slot::Primary).await;
@@ -48,7 +48,7 @@ async fn what_was_ended_stays_ended_after_a_restart() {
 
 #[tokio::test]
 async fn a_child_dies_alone_or_with_its_parent() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let parent = fixture.issue(Slot::Primary).await;
     let child_id = ChildId::generate(&mut SysRng).unwrap();
@@ -60,22 +60,22 @@ async fn a_child_dies_alone_or_with_its_parent() {
         |key| replica.snapshot().unwrap().apps()[0].ring.check(&presented(key), START).map(|_| ());
 
     let id = RevokedId::Child(parent.id, child_id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
+    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!(check(&child), Err(Revoked));
     assert_eq!((check(&sibling), check(&parent.key)), (Ok(()), Ok(())));
 
     let id = RevokedId::AnyChild(sibling_id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
+    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!((check(&sibling), check(&parent.key)), (Err(Revoked), Ok(())));
 
     let id = RevokedId::Key(parent.id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await;
+    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!((check(&sibling), check(&parent.key)), (Err(Revoked), Err(Revoked)));
 }
 
 #[tokio::test]
 async fn every_change_has_a_revision_of_its_own() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let first = fixture.regenerate(Slot::Primary).await;
     let second = fixture.regenerate(Slot::Secondary).await;
     let id = RevokedId::Key(fixture.issue(Slot::Primary).await.id);
@@ -90,7 +90,7 @@ async fn every_change_has_a_revision_of_its_own() {
 
 #[tokio::test]
 async fn an_access_key_whose_id_was_used_before_is_refused_and_changes_nothing() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let used = AccessKey::generate(&mut SysRng).unwrap();
     let owner = fixture.owner();
     fixture.store.regenerate(&owner, Slot::Primary, &used).await.unwrap();

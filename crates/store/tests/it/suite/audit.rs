@@ -1,18 +1,15 @@
 use keys::{RevokedId, Slot};
 use sqlx::ConnectOptions as _;
 
-use crate::harness::Fixture;
-
 #[tokio::test]
 async fn every_change_leaves_its_row_with_who_and_what() {
-    let fixture = Fixture::new().await;
+    let fixture = super::fixture().await;
     let id = fixture.issue(Slot::Primary).await.id;
     fixture.store.revoke(&fixture.owner(), RevokedId::Key(id)).await.unwrap();
     fixture.store.revoke(&fixture.owner(), RevokedId::Key(id)).await.unwrap();
     fixture.regenerate(Slot::Secondary).await;
 
-    let url = format!("sqlite://{}/keyward.db", fixture.path().display());
-    let options: sqlx::any::AnyConnectOptions = url.parse().unwrap();
+    let options: sqlx::any::AnyConnectOptions = fixture.url().parse().unwrap();
     let mut connection = options.connect().await.unwrap();
     let rows: Vec<(String, String, String)> =
         sqlx::query_as("SELECT caller, action, subject FROM audit_events ORDER BY id")

@@ -1,0 +1,26 @@
+//! The suite on the PostgreSQL.
+
+#[path = "suite/audit.rs"]
+mod audit;
+#[path = "suite/catalog.rs"]
+mod catalog;
+#[path = "suite/opening.rs"]
+mod opening;
+#[path = "suite/register.rs"]
+mod register;
+#[path = "suite/replica.rs"]
+mod replica;
+#[path = "suite/rotation.rs"]
+mod rotation;
+
+mod claim;
+mod conflicts;
+mod loss;
+mod tls;
+mod versions;
+
+use crate::harness::Fixture;
+
+async fn fixture() -> Fixture {
+    Fixture::postgres().await
+}

@@ -1,0 +1,20 @@
+//! The suite on the embedded store.
+
+#[path = "suite/audit.rs"]
+mod audit;
+#[path = "suite/catalog.rs"]
+mod catalog;
+#[path = "suite/opening.rs"]
+mod opening;
+#[path = "suite/register.rs"]
+mod register;
+#[path = "suite/replica.rs"]
+mod replica;
+#[path = "suite/rotation.rs"]
+mod rotation;
+
+use crate::harness::Fixture;
+
+async fn fixture() -> Fixture {
+    Fixture::embedded().await
+}
