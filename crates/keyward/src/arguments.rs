@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use keys::{ApiKeyId, RevokedId, Scope, Slot, Timestamp};
+use store::DatabaseAddress;
 
 use crate::config::{self, Value};
 use crate::error::EXIT_CODES;
@@ -75,6 +76,19 @@ pub(crate) enum Command {
     /// Lists and regenerates the two access keys, which API keys are derived from
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
+    /// Makes a master key, for access keys that are kept in PostgreSQL
+    ///
+    /// Every replica is given the same one, and needs it for as long as the keys are to be good: keep a
+    /// copy where the database's backups are not. The file gets mode 0600 and must not be there yet.
+    #[command(
+        after_help = "Example:\n  keyward master-key /etc/keyward/master-key\n  keyward serve my-tools \
+                      --store-url postgres://keyward@db/keyward --master-key-file /etc/keyward/master-key"
+    )]
+    MasterKey {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Prints the operator token of a data folder
     ///
     /// It opens the management listener, so whoever has it owns every key: show it to nobody. This
@@ -178,6 +192,12 @@ pub(crate) struct SettingArguments {
     /// start.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     master_key_file: Vec<String>,
+    /// The PostgreSQL database to keep keys in [default: an embedded one in the data folder]
+    ///
+    /// postgres://USER@HOST/DATABASE, without a password: KEYWARD_STORE_URL may have one, and
+    /// KEYWARD_STORE_PASSWORD_FILE names a file with it. A master key must be given with it.
+    #[arg(long, value_name = "URL", value_parser = store_url)]
+    store_url: Option<String>,
     /// How long requests may take to end in a shutdown [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = grace)]
     shutdown_grace: Option<String>,
@@ -200,7 +220,7 @@ pub(crate) struct SettingArguments {
 
 impl SettingArguments {
     /// Gives each setting that was typed, by its name.
-    pub(crate) fn given(&self) -> [(&'static str, Option<Value>); 12] {
+    pub(crate) fn given(&self) -> [(&'static str, Option<Value>); 13] {
         let text = |text: &Option<String>| text.clone().map(Value::Text);
         let flag = |flag: bool| flag.then_some(Value::Flag(true));
         let files = Some(&self.master_key_file).filter(|files| !files.is_empty());
@@ -211,6 +231,7 @@ impl SettingArguments {
             (config::names::PUBLIC_URL, text(&self.public_url)),
             (config::names::APP_NAME, text(&self.app_name)),
             (config::names::MASTER_KEY_FILES, files.cloned().map(Value::Texts)),
+            (config::names::STORE_URL, text(&self.store_url)),
             (config::names::SHUTDOWN_GRACE, text(&self.shutdown_grace)),
             (config::names::BEHIND_TLS_PROXY, flag(self.behind_tls_proxy)),
             (config::names::MANAGE_OFF_LOOPBACK, flag(self.manage_off_loopback)),
@@ -231,6 +252,10 @@ fn public_url(text: &str) -> Result<String, String> {
 
 fn app_name(text: &str) -> Result<String, String> {
     config::check_app_name(text)
+}
+
+fn store_url(text: &str) -> Result<String, String> {
+    DatabaseAddress::parse(text).map(|_| text.to_owned())
 }
 
 fn grace(text: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@ pub(crate) mod access_key;
 pub(crate) mod configuration;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod master_key;
 pub(crate) mod offline;
 pub(crate) mod server;
 pub(crate) mod supervise;

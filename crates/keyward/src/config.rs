@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keys::{MasterKey, Role};
+use store::DatabaseAddress;
 use url::Url;
 
 pub(crate) use self::check::{
@@ -37,8 +38,10 @@ pub(crate) struct Config {
     pub(crate) management: Management,
     /// The app's name; that of its place if none.
     pub(crate) app_name: Option<String>,
-    /// Where keys are kept; that of the app's place if none.
+    /// The data folder; that of the app's place if none.
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where keys are kept; in the data folder if none.
+    pub(crate) database: Option<Database>,
     /// What seals access keys; the data folder's own if none is given.
     pub(crate) master_keys: MasterKeySource,
     /// How long requests may take to end in a shutdown.
@@ -76,6 +79,15 @@ pub(crate) struct Management {
     pub(crate) subscription: Option<String>,
     pub(crate) resource_group: Option<String>,
     pub(crate) max_key_lifetime: Option<Duration>,
+}
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) address: DatabaseAddress,
+    pub(crate) password_file: Option<PathBuf>,
+    /// The most connections of the pool; the usual number if none.
+    pub(crate) max_connections: Option<u32>,
 }
 
 /// Where the master keys come from.

@@ -142,12 +142,25 @@ impl DataDir {
             .transpose()
     }
 
+    /// Puts the token that holds on every replica in place of the folder's own.
+    pub(crate) fn replace_operator_token(&self, token: &OperatorToken) -> Result<()> {
+        let path = self.0.join(OPERATOR_TOKEN);
+        secret_file::replace(&path, token.expose().as_bytes())
+            .map(drop)
+            .map_err(Error::io(format!("write {}", path.display())))
+    }
+
     /// Says how the server can be reached, for as long as the returned file is held.
     pub(crate) fn announce(&self, endpoint: &[u8]) -> Result<File> {
         let path = self.endpoint_file();
         secret_file::replace(&path, endpoint)
             .map_err(Error::io(format!("write {}", path.display())))
     }
+}
+
+/// Reads the password of a database's user.
+pub(crate) fn read_password(path: &Path) -> Result<SecretString> {
+    secret_file::read(path, Readers::OwnerAndGroup)?.ok_or_else(|| missing(path))
 }
 
 /// Reads the token of an operator whom the configuration names.

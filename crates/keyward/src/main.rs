@@ -119,6 +119,7 @@ async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
         Command::AccessKey(command) => {
             commands::access_key::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
+        Command::MasterKey { file } => commands::master_key::make(file),
         Command::Token { data_dir } => {
             commands::token::print(data_dir, &surroundings(&raw(None)?, &environment)?)
         }

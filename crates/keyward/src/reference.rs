@@ -84,7 +84,13 @@ Relative paths in the file begin at the file's folder. Durations are numbers wit
 
 fn section(setting: &Setting) -> String {
     let default = match setting.default {
-        value if value.starts_with(['"', '[']) || value == "false" => format!("`{value}`"),
+        value
+            if value.starts_with(['"', '['])
+                || value == "false"
+                || value.parse::<u32>().is_ok() =>
+        {
+            format!("`{value}`")
+        }
         words => words.to_owned(),
     };
     let mut ways = vec![format!("default: {default}")];

@@ -11,7 +11,7 @@ const PREFIXES: [&[u8]; 3] = [b"kwk1_", b"kwo1_", b"kwm1_"];
 /// shell's history keeps it; before anything could repeat it in a message.
 pub(crate) fn refuse_in_arguments(typed: &[OsString]) -> Result<()> {
     if !typed.iter().any(|argument| holds_secret(argument.as_encoded_bytes())) {
-        return Ok(());
+        return refuse_password(typed);
     }
     Err(Error::Usage(
         "a key or token was given on the command line, where every process of this machine can see \
@@ -20,6 +20,30 @@ pub(crate) fn refuse_in_arguments(typed: &[OsString]) -> Result<()> {
          that was just typed, if others use this machine"
             .to_owned(),
     ))
+}
+
+fn refuse_password(typed: &[OsString]) -> Result<()> {
+    if !typed.iter().any(|argument| holds_password(&argument.to_string_lossy())) {
+        return Ok(());
+    }
+    Err(Error::Usage(
+        "a database's password was given on the command line, where every process of this machine can \
+         see it and the shell's history keeps it. Leave it out of --store-url and give it in a file that \
+         KEYWARD_STORE_PASSWORD_FILE or store.password_file names; or give the whole URL in \
+         KEYWARD_STORE_URL"
+            .to_owned(),
+    ))
+}
+
+/// Whether there is a URL of a database with a colon in what comes before its host.
+fn holds_password(text: &str) -> bool {
+    let has_password = |rest: &str| {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+            // A password with a slash in it is cut off at the slash.
+            || rest.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    };
+    text.split("postgres://").skip(1).chain(text.split("postgresql://").skip(1)).any(has_password)
 }
 
 fn holds_secret(bytes: &[u8]) -> bool {
@@ -31,6 +55,20 @@ fn holds_secret(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_of_a_database_is_noticed_anywhere_in_an_argument() {
+        for (text, is) in [
+            ("postgres://ada:s3cret@db/x", true),
+            ("--store-url=postgresql://ada:s3cret@db/x", true),
+            ("postgres://ada:s3/cret@db/x", true),
+            ("postgres://ada@db:5432/x", false),
+            ("postgres:///x?host=/run/postgresql", false),
+            ("postgres://[::1]:5432/x", false),
+        ] {
+            assert_eq!(holds_password(text), is, "{text}");
+        }
+    }
 
     #[test]
     fn a_secret_is_noticed_anywhere_in_an_argument() {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::{Gateway, Hangup, Launcher, Upstreams};
-use keys::{Clock, MasterKeys, Role, SystemClock};
+use keys::{Clock, MasterKeys, OperatorToken, Role, SystemClock};
 use manage::{Manage, Operator, Operators, Settings};
-use store::{Replica, ServedApp, Store};
+use secrecy::ExposeSecret as _;
+use store::{PostgresSettings, Replica, ServedApp, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use url::Url;
 
 use self::reload::Reload;
 use crate::arguments::ServeArguments;
-use crate::config::{Config, Environment, Management, MasterKeySource, OperatorEntry};
+use crate::config::{Config, Database, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result};
 use crate::listener::{self, Answer, Shutdown};
@@ -49,9 +50,12 @@ pub(crate) async fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (data_dir, masters, made_master_key) =
         open_data_dir(&place, config.data_dir, config.master_keys)?;
-    let operators = operators(&data_dir, &config.operators)?;
     let masters = Arc::new(masters);
-    let store = open_store(&data_dir, Arc::clone(&masters), &clock).await?;
+    // Before the database: it tells a folder that has been served from by the file that lies there.
+    let own_token = data_dir.ensure_operator_token()?;
+    let store =
+        open_store(&data_dir, config.database, Arc::clone(&masters), Arc::clone(&clock)).await?;
+    let operators = operators(&data_dir, own_token, &store, &config.operators).await?;
     let app_id = store.ensure_app(&name).await.map_err(Error::store("read the store"))?;
 
     let mcp_connections = descriptors::data_plane_connections();
@@ -157,15 +161,13 @@ fn open_data_dir(
     Ok((data_dir, masters, made))
 }
 
-fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators> {
-    let (token, made_anew) = data_dir.ensure_operator_token()?;
-    if made_anew {
-        warn!(
-            "{} had a database and no operator token, so a new one was made: what calls with the \
-             former one is refused with 401 until it has what keyward token prints",
-            data_dir.path().display()
-        );
-    }
+async fn operators(
+    data_dir: &DataDir,
+    (own, made_anew): (OperatorToken, bool),
+    store: &Store,
+    entries: &[OperatorEntry],
+) -> Result<Operators> {
+    let token = shared_token(data_dir, own, made_anew, store).await?;
     let own =
         Operator { name: data_dir::OPERATOR.to_owned(), role: Role::Owner, token, not_after: None };
     let mut operators = vec![own];
@@ -185,20 +187,80 @@ fn operators(data_dir: &DataDir, entries: &[OperatorEntry]) -> Result<Operators>
     Ok(Operators::new(operators))
 }
 
+/// Gives the token of the data folder's own operator, which is the same on all replicas of a database.
+async fn shared_token(
+    data_dir: &DataDir,
+    token: OperatorToken,
+    made_anew: bool,
+    store: &Store,
+) -> Result<OperatorToken> {
+    let shared = store.shared_operator_token(data_dir::OPERATOR, &token).await;
+    let path = data_dir.path().display();
+    match shared.map_err(unreadable_store)? {
+        Some(shared) if !shared.matches(token.expose()) => {
+            data_dir.replace_operator_token(&shared)?;
+            info!("The database's operator token is the one in {path} from now on");
+            Ok(shared)
+        }
+        Some(_) => Ok(token),
+        None if made_anew => {
+            warn!(
+                "{path} had a database and no operator token, so a new one was made: what calls with \
+                 the former one is refused with 401 until it has what keyward token prints"
+            );
+            Ok(token)
+        }
+        None => Ok(token),
+    }
+}
+
 async fn open_store(
     data_dir: &DataDir,
+    database: Option<Database>,
     masters: Arc<MasterKeys>,
-    clock: &Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Arc<Store>> {
-    match Store::open(data_dir.path(), masters, Arc::clone(clock)).await {
+    let opened = match database {
+        None => Store::open(data_dir.path(), masters, clock).await,
+        Some(database) => {
+            let settings = database_settings(database)?;
+            Store::connect(&settings, data_dir.path(), masters, clock).await
+        }
+    };
+    match opened {
         Ok(store) => Ok(Arc::new(store)),
         Err(store::Error::InUse(dir)) => Err(Error::InUse(format!(
             "another process serves with the data folder {}: end it, or give this one another \
              folder with --data-dir",
             dir.display()
         ))),
+        Err(store::Error::Served) => Err(Error::InUse(
+            "another process serves from the same database, and several do not share one yet: end it, \
+             or give this one another database"
+                .to_owned(),
+        )),
+        Err(error @ store::Error::Newer { .. }) => Err(Error::Unfit(format!(
+            "{error}: run a version of Keyward that does, which is the one that migrated it or one \
+             shortly before it"
+        ))),
         Err(error) => Err(Error::store("open the store")(error)),
     }
+}
+
+fn database_settings(database: Database) -> Result<PostgresSettings> {
+    let Database { mut address, password_file, max_connections } = database;
+    if let Some(path) = password_file {
+        address = address.with_password(data_dir::read_password(&path)?.expose_secret());
+    }
+    if !address.is_trusted() {
+        warn!(
+            "The database {address} is on another machine and need not prove who it is: say \
+             sslmode=verify-full in its URL"
+        );
+    }
+    let usual = PostgresSettings::new(address);
+    let max_connections = max_connections.unwrap_or(usual.max_connections);
+    Ok(PostgresSettings { max_connections, ..usual })
 }
 
 fn unreadable_store(error: store::Error) -> Error {
@@ -206,6 +268,10 @@ fn unreadable_store(error: store::Error) -> Error {
         store::Error::Sealed { app, slot, source } => Error::Unfit(format!(
             "the {slot} access key of the app {app} cannot be opened: {source}. Name the master key \
              that sealed it with --master-key-file, besides those that are named now"
+        )),
+        store::Error::Token(source) => Error::Unfit(format!(
+            "the operator token in the database cannot be opened: {source}. Name the master key that \
+             sealed it with --master-key-file, besides those that are named now"
         )),
         error => Error::store("read the store")(error),
     }
@@ -368,6 +434,7 @@ impl Running {
         }
         tokio::select! {
             () = self.requests_end() => {}
+            () = self.replica.stay() => {}
             () = signals.next() => {
                 warn!("Ending at once");
                 return;

@@ -1,5 +1,7 @@
+use store::DatabaseAddress;
+
 use crate::arguments::ConfigCommand;
-use crate::config::{Config, Environment, RawConfig, SETTINGS, Value};
+use crate::config::{Config, Environment, RawConfig, SETTINGS, Setting, Value, names};
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -22,9 +24,9 @@ fn show(raw: &RawConfig, environment: &Environment) -> String {
     for setting in SETTINGS {
         lines.push(match raw.given(setting.name) {
             Some(given) => {
-                format!("{} = {}  # {}", setting.name, toml_text(&given.value), given.origin)
+                format!("{} = {}  # {}", setting.name, shown(setting, &given.value), given.origin)
             }
-            None if setting.default.starts_with(['"', '[']) || setting.default == "false" => {
+            None if is_literal(setting.default) => {
                 format!("{} = {}  # default", setting.name, setting.default)
             }
             None => format!("# {}: {}  # default", setting.name, setting.default),
@@ -43,10 +45,27 @@ fn show(raw: &RawConfig, environment: &Environment) -> String {
     lines.join("\n")
 }
 
+/// Whether a default is one as it would stand in the file, and not words about it.
+fn is_literal(default: &str) -> bool {
+    default.starts_with(['"', '[']) || default == "false" || default.parse::<u32>().is_ok()
+}
+
+/// A value without what must not be shown of it.
+fn shown(setting: &Setting, value: &Value) -> String {
+    match value {
+        Value::Text(url) if setting.name == names::STORE_URL => {
+            let address = DatabaseAddress::parse(url).map(|address| address.to_string());
+            toml_text(&Value::Text(address.unwrap_or_default()))
+        }
+        value => toml_text(value),
+    }
+}
+
 fn toml_text(value: &Value) -> String {
     match value {
         Value::Text(text) => toml::Value::String(text.clone()).to_string(),
         Value::Flag(flag) => flag.to_string(),
+        Value::Count(count) => count.to_string(),
         Value::Texts(texts) => {
             let texts = texts.iter().map(|text| toml::Value::String(text.clone()));
             toml::Value::Array(texts.collect()).to_string()

@@ -1,21 +1,24 @@
 //! From what was written to what it means.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use keys::{MasterKey, Role};
+use store::DatabaseAddress;
 use url::{Host, Url};
 
 use super::raw::{OPERATOR_FIELDS, RawOperator};
 use super::settings::names::{
     ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER,
     LOG_FORMAT, MANAGE_LISTEN, MANAGE_OFF_LOOPBACK, MANAGE_PUBLIC_URL, MASTER_KEY_FILES,
-    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, SUBSCRIPTION,
+    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, STORE_MAX_CONNECTIONS,
+    STORE_PASSWORD_FILE, STORE_URL, SUBSCRIPTION,
 };
 use super::{
-    Config, DataPlane, Environment, Log, LogFormat, Management, MasterKeySource, OperatorEntry,
-    Origin, Problem, RawConfig, Value,
+    Config, DataPlane, Database, Environment, Log, LogFormat, Management, MasterKeySource,
+    OperatorEntry, Origin, Problem, RawConfig, Value,
 };
 use crate::{duration, limits, log};
 
@@ -49,12 +52,15 @@ impl Checking<'_> {
                 ),
             );
         }
+        let master_keys = self.master_keys(environment);
+        let database = self.database(&master_keys);
         Config {
             data_plane,
             management,
+            database,
             app_name: self.parsed(APP_NAME, check_app_name),
             data_dir: self.path(DATA_DIR),
-            master_keys: self.master_keys(environment),
+            master_keys,
             shutdown_grace: self
                 .parsed(SHUTDOWN_GRACE, duration::parse)
                 .unwrap_or(limits::SHUTDOWN_GRACE),
@@ -161,6 +167,56 @@ impl Checking<'_> {
         }
     }
 
+    fn database(&mut self, master_keys: &MasterKeySource) -> Option<Database> {
+        let password_file = self.path(STORE_PASSWORD_FILE);
+        let max_connections = self.count(STORE_MAX_CONNECTIONS);
+        if max_connections.is_some_and(|count| count < 2) {
+            // Where one hangs, what it was to do is done on another one.
+            self.problem_at(STORE_MAX_CONNECTIONS, "is too few: expected 2 or more".to_owned());
+        }
+        let address = self.parsed(STORE_URL, DatabaseAddress::parse)?;
+        if address.has_password() {
+            self.check_place_of_password();
+            if password_file.is_some() {
+                self.problem_at(
+                    STORE_PASSWORD_FILE,
+                    format!("{STORE_URL} has a password already: give it in one of the two places"),
+                );
+            }
+        }
+        if matches!(master_keys, MasterKeySource::DataFolder) {
+            self.problem_at(
+                STORE_URL,
+                format!(
+                    "the keys in a PostgreSQL database are sealed under a master key that outlives \
+                     this machine, and none is given: make one with keyward master-key FILE, keep a \
+                     copy, and name the file with {MASTER_KEY_FILES} or --master-key-file, or give it \
+                     in {MASTER_KEY}"
+                ),
+            );
+        }
+        Some(Database { address, password_file, max_connections })
+    }
+
+    /// A password in the configuration file is as secret as the file.
+    fn check_place_of_password(&mut self) {
+        let Some(Origin::File(path, ..)) = self.raw.given(STORE_URL).map(|given| &given.origin)
+        else {
+            return;
+        };
+        let is_open = std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o007 != 0);
+        if is_open {
+            let path = path.display();
+            self.problem_at(
+                STORE_URL,
+                format!(
+                    "has a password, and others can read {path}: run chmod 640 {path}, or write the \
+                     password into a file of its own and name it with {STORE_PASSWORD_FILE}"
+                ),
+            );
+        }
+    }
+
     fn operators(&mut self) -> Vec<OperatorEntry> {
         let raw = self.raw;
         let mut operators: Vec<OperatorEntry> = Vec::new();
@@ -232,6 +288,13 @@ impl Checking<'_> {
 
     fn flag(&self, name: &'static str) -> bool {
         matches!(self.raw.given(name).map(|given| &given.value), Some(Value::Flag(true)))
+    }
+
+    fn count(&self, name: &'static str) -> Option<u32> {
+        match self.raw.given(name)?.value {
+            Value::Count(count) => Some(count),
+            _ => None,
+        }
     }
 
     fn texts(&self, name: &'static str) -> Vec<String> {

@@ -35,6 +35,7 @@ pub(crate) enum Value {
     Text(String),
     Flag(bool),
     Texts(Vec<String>),
+    Count(u32),
 }
 
 /// A value and where it was given.
@@ -138,6 +139,7 @@ fn of_text(setting: &Setting, text: &str) -> Result<Value, String> {
         Kind::Flag if text.eq_ignore_ascii_case("false") || text == "0" => Ok(Value::Flag(false)),
         Kind::Flag => Err("is neither true nor false".to_owned()),
         Kind::Texts => Ok(Value::Texts(text.split_whitespace().map(str::to_owned).collect())),
+        Kind::Count => text.parse().map(Value::Count).map_err(|_| "is no whole number".to_owned()),
     }
 }
 
@@ -233,6 +235,11 @@ fn of_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, &'static str> {
             texts.collect::<Option<_>>().map(Value::Texts).ok_or("a list of strings")
         }
         (Kind::Texts, _) => Err("a list of strings"),
+        (Kind::Count, DeValue::Integer(number)) => {
+            let number = u32::from_str_radix(number.as_str(), number.radix());
+            number.map(Value::Count).map_err(|_| "a whole number up to 4294967295")
+        }
+        (Kind::Count, _) => Err("a whole number"),
     }
 }
 
@@ -243,7 +250,7 @@ fn unknown(name: &str, section: &str) -> String {
     };
     let mut names: Vec<&str> = SETTINGS.iter().map(|one| one.name).filter(within).collect();
     if section.is_empty() {
-        names.extend(["[data_plane]", "[management]", "[log]", "[[operator]]"]);
+        names.extend(["[data_plane]", "[management]", "[store]", "[log]", "[[operator]]"]);
     }
     format!("there is no setting {}; expected one of {}", name.escape_debug(), names.join(", "))
 }

@@ -7,6 +7,8 @@ pub(crate) enum Kind {
     Flag,
     /// A list of strings.
     Texts,
+    /// A whole number that is not negative.
+    Count,
 }
 
 /// One thing that an operator can choose.
@@ -51,6 +53,9 @@ pub(crate) mod names {
     pub(crate) const DATA_DIR: &str = "data_dir";
     pub(crate) const MASTER_KEY_FILES: &str = "master_key_files";
     pub(crate) const SHUTDOWN_GRACE: &str = "shutdown_grace";
+    pub(crate) const STORE_URL: &str = "store.url";
+    pub(crate) const STORE_PASSWORD_FILE: &str = "store.password_file";
+    pub(crate) const STORE_MAX_CONNECTIONS: &str = "store.max_connections";
     pub(crate) const LOG_FILTER: &str = "log.filter";
     pub(crate) const LOG_FORMAT: &str = "log.format";
 }
@@ -200,6 +205,37 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: "none",
         example: "\"90d\"",
         meaning: "The longest that an API key may live, which also forbids keys that never expire.",
+    },
+    Setting {
+        name: names::STORE_URL,
+        kind: Kind::Text,
+        flag: Some("--store-url"),
+        variable: Some("KEYWARD_STORE_URL"),
+        default: "the embedded database in the data folder",
+        example: "\"postgres://keyward@db.example.com/keyward?sslmode=verify-full\"",
+        meaning: "The PostgreSQL database (14 or later) that keys are kept in, with sslmode and the other \
+                  parameters of libpq that docs/operate.md lists. Master keys must be given with it. A \
+                  password in it is never shown; the flag takes none, since other processes can see it.",
+    },
+    Setting {
+        name: names::STORE_PASSWORD_FILE,
+        kind: Kind::Text,
+        flag: None,
+        variable: Some("KEYWARD_STORE_PASSWORD_FILE"),
+        default: "none",
+        example: "\"/etc/keyward/database-password\"",
+        meaning: "A file with the password of the database's user, which others than its owner and group \
+                  cannot read.",
+    },
+    Setting {
+        name: names::STORE_MAX_CONNECTIONS,
+        kind: Kind::Count,
+        flag: None,
+        variable: Some("KEYWARD_STORE_MAX_CONNECTIONS"),
+        default: "10",
+        example: "10",
+        meaning: "The most connections of the pool to PostgreSQL, from 2 on. One more is held outside it, \
+                  and another one while the process starts.",
     },
     Setting {
         name: names::LOG_FILTER,

@@ -13,6 +13,7 @@ mod hostile;
 mod listeners;
 mod mcp_json;
 mod offline;
+mod postgres;
 mod reload;
 mod secrets;
 mod story;

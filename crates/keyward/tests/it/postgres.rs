@@ -1,0 +1,163 @@
+//! Serving from PostgreSQL.
+
+use std::process::Command;
+
+use pg_harness::{Cluster, Database, Ending};
+use serde_json::json;
+
+use crate::harness::{Sandbox, Server};
+
+/// An app, a database and a master key.
+struct Place {
+    sandbox: Sandbox,
+    database: Database<'static>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.run(&["master-key", "master-key"]).ok();
+        Self { sandbox, database: Cluster::shared().database() }
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = self.sandbox.serve_command(more);
+        command.args(["--master-key-file", "master-key", "--store-url", &self.database.url()]);
+        command
+    }
+
+    fn serve(&self) -> Server {
+        self.sandbox.serve_by(self.command(&[]))
+    }
+
+    fn issue(&self) -> String {
+        self.sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned()
+    }
+}
+
+#[test]
+fn keys_and_what_was_ended_outlive_the_process_and_its_data_folder() {
+    let place = Place::new();
+    let server = place.serve();
+    let (ended, good) = (place.issue(), place.issue());
+    assert_eq!((server.greet(&ended), server.greet(&good)), (200, 200));
+    let id = place.sandbox.run(&["key", "list", "--json"]).ok();
+    let id: serde_json::Value = serde_json::from_str(&id).unwrap();
+    // Newest first: the second one listed was issued first.
+    let id = id["value"][1]["id"].as_str().unwrap();
+    place.sandbox.run(&["key", "revoke", id]).ok();
+    assert_eq!((server.greet(&ended), server.greet(&good)), (401, 200));
+    let token = server.token.clone();
+    assert_eq!(server.stop(), 0);
+    assert!(!place.sandbox.path("tools/.keyward/keyward.db").exists());
+
+    std::fs::remove_dir_all(place.sandbox.path("tools/.keyward")).unwrap();
+    let server = place.serve();
+    assert_eq!(server.token, token, "the operator's token is the database's");
+    assert_eq!((server.greet(&ended), server.greet(&good)), (401, 200));
+    place.sandbox.run(&["access-key", "regenerate", "primary", "--yes"]).ok();
+    assert_eq!(server.greet(&good), 401);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_second_process_on_the_same_database_is_refused_while_the_first_serves() {
+    let place = Place::new();
+    let mut server = place.serve();
+    let key = place.issue();
+    let second = place.command(&["--data-dir", "other"]);
+    let refused = place.sandbox.run_with(second, "");
+    refused.failed(7, &["another process serves from the same database"]);
+    assert_eq!(server.greet(&key), 200);
+    // Killed, it says no goodbye: the next one waits until it could not go on.
+    server.kill();
+    let server = place.serve();
+    assert_eq!(server.greet(&key), 200);
+}
+
+#[test]
+fn a_database_that_restarts_is_found_again() {
+    let cluster = Cluster::start(pg_harness::Durability::None, &[]);
+    let database = cluster.database();
+    let sandbox = Sandbox::new();
+    sandbox.run(&["master-key", "master-key"]).ok();
+    let url = database.url();
+    let server =
+        sandbox.serve_with(&["--master-key-file", "master-key", "--store-url", url.as_str()]);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+    for ending in [Ending::Fast, Ending::Crash] {
+        cluster.restart(ending);
+        // What was open is gone, and opened anew.
+        let answer =
+            server.manage("regenerateMcpServerAccessKey", &json!({ "keyType": "secondary" }));
+        assert_eq!(answer.status, 200, "{answer:?}\n{}", server.log.text());
+        assert_eq!(server.greet(&key), 200);
+    }
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_master_key_must_be_given() {
+    let place = Place::new();
+    let url = place.database.url();
+    let without = place.sandbox.serve_command(&["--store-url", &url]);
+    let refused = place.sandbox.run_with(without, "");
+    let words = ["--store-url", "keyward master-key", "--master-key-file", "KEYWARD_MASTER_KEY"];
+    refused.failed(3, &words);
+    assert!(!place.sandbox.path("tools/.keyward/master-key").exists());
+
+    drop(place.serve());
+    place.sandbox.run(&["master-key", "another"]).ok();
+    assert_eq!(place.sandbox.mode("another"), 0o600);
+    place.sandbox.run(&["master-key", "another"]).failed(3, &["another is there already"]);
+    let arguments = ["--store-url", url.as_str(), "--master-key-file", "another"];
+    let refused = place.sandbox.run_with(place.sandbox.serve_command(&arguments), "");
+    refused.failed(3, &["cannot be opened", "--master-key-file"]);
+}
+
+#[test]
+fn a_password_is_neither_taken_on_the_command_line_nor_shown_anywhere() {
+    let sandbox = Sandbox::empty();
+    sandbox.run(&["master-key", "master-key"]).ok();
+    let url = "postgres://ada:s3cret@127.0.0.1:1/keyward";
+    for arguments in [&["serve", "tools", "--store-url", url][..], &["config", "show", url]] {
+        let refused = sandbox.run(arguments);
+        refused.failed(2, &["on the command line", "KEYWARD_STORE_PASSWORD_FILE"]);
+        assert!(!refused.err.contains("s3cret"), "{refused:?}");
+    }
+    sandbox.write("keyward.toml", &format!("[store]\nurl = \"{url}\"\nmax_connections = 1\n"));
+    let check = |also: &[&str]| {
+        let arguments = [&["--config", "keyward.toml", "config", "show"], also].concat();
+        let mut command = sandbox.command(&arguments);
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        sandbox.run_with(command, "")
+    };
+    let refused = check(&[]);
+    let words = ["keyward.toml:2:7", "chmod 640", "master key", "keyward.toml:3:19", "2 or more"];
+    refused.failed(3, &words);
+    assert!(!refused.err.contains("s3cret"), "{refused:?}");
+    sandbox.write("keyward.toml", &format!("[store]\nurl = \"{url}\"\nmax_connections = 20\n"));
+    sandbox.set_mode("keyward.toml", 0o640);
+    let shown = check(&["--master-key-file", "master-key"]).ok();
+    assert!(shown.contains("postgres://ada:REDACTED@127.0.0.1:1/keyward"), "{shown}");
+    assert!(shown.contains("store.max_connections = 20") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_told_without_the_password() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["master-key", "master-key"]).ok();
+    sandbox.write("password", "s3cret");
+    sandbox.set_mode("password", 0o600);
+    let mut command = sandbox.serve_command(&["--master-key-file", "master-key", "--log", "trace"]);
+    command.env("KEYWARD_STORE_URL", "postgres://ada@127.0.0.1:1/keyward");
+    command.env("KEYWARD_STORE_PASSWORD_FILE", "password");
+    let refused = sandbox.run_with(command, "");
+    refused.failed(1, &["cannot open the store"]);
+    assert!(!refused.err.contains("s3cret"), "{refused:?}");
+    sandbox.set_mode("password", 0o644);
+    let mut command = sandbox.serve_command(&["--master-key-file", "master-key"]);
+    command.env("KEYWARD_STORE_URL", "postgres://ada@127.0.0.1:1/keyward");
+    command.env("KEYWARD_STORE_PASSWORD_FILE", "password");
+    sandbox.run_with(command, "").failed(3, &["chmod 640"]);
+}
