@@ -110,7 +110,8 @@ pub enum Why {
 pub enum Arrival {
     /// There is a lease: the snapshot may decide.
     Admitted,
-    /// It waits for the lease that is being fetched for everybody who waits, until then at most.
+    /// It waits for the lease that is being fetched for everybody who waits, until then at most. It is
+    /// not registered as open meanwhile: the answer that ends the waiting may be one that cuts everything.
     Wait {
         /// When it is refused.
         until: Instant,
