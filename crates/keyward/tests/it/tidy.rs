@@ -9,9 +9,10 @@ use std::process::Command;
 /// belongs in a commit of its own, with the reason in docs/decisions.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("keys", &[]),
+    ("lease", &[]),
     ("flow", &[]),
     ("app", &["flow"]),
-    ("store", &["keys", "app", "flow"]),
+    ("store", &["keys", "lease", "app", "flow"]),
     ("gateway", &["keys", "flow", "app", "store"]),
     ("manage", &["keys", "flow", "app", "store"]),
     ("pg-harness", &[]),
@@ -19,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must stay pure: no runtime, no sockets, no database.
-const PURE: &[&str] = &["keys", "flow", "app"];
+const PURE: &[&str] = &["keys", "lease", "flow", "app"];
 const IMPURE: &[&str] =
     &["async-std", "axum", "hyper", "mio", "notify", "reqwest", "rmcp", "smol", "sqlx", "tokio"];
 
