@@ -1,3 +1,5 @@
+mod decided;
+
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use store::{AppState, Claim, Cut, OpenResponse, Replica, Snapshot};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::decided::{Decided, Last};
 use crate::address::{self, Target};
 use crate::bodies::{Bodies, declared_length};
 use crate::credential::{self, Credential, Unreadable};
@@ -49,7 +53,8 @@ pub struct Service(Arc<Connection>);
 #[derive(Debug)]
 struct Connection {
     gateway: Arc<Gateway>,
-    hangup: Hangup,
+    hangup: Arc<CancellationToken>,
+    last: Last,
 }
 
 impl tower_service::Service<Request> for Service {
@@ -64,30 +69,19 @@ impl tower_service::Service<Request> for Service {
     fn call(&mut self, mut request: Request) -> Self::Future {
         let connection = Arc::clone(&self.0);
         // Lent and not given: a future holds what is given to it twice.
-        Box::pin(
-            async move { Ok(connection.gateway.answer(&mut request, &connection.hangup).await) },
-        )
+        Box::pin(async move { Ok(connection.gateway.answer(&mut request, &connection).await) })
     }
-}
-
-/// What a request asks for, and with what.
-struct Asked {
-    claim: Arc<Claim>,
-    /// None for a request without a credential.
-    key: Option<Presented>,
 }
 
 /// A request that may come in.
 struct Admitted {
-    asked: Asked,
+    decided: Arc<Decided>,
     open: OpenResponse,
     /// By what it was decided.
     snapshot: Arc<Snapshot>,
-    entered: Entered,
 }
 
 /// What a request was let in to.
-#[derive(Clone)]
 struct Entered {
     app: Arc<AppState>,
     /// None where everyone may come in.
@@ -127,19 +121,20 @@ impl Gateway {
 
     /// Makes what answers the requests of one connection; copies of it are the same.
     #[must_use]
-    pub fn service(self: &Arc<Self>, hangup: Hangup) -> Service {
-        Service(Arc::new(Connection { gateway: Arc::clone(self), hangup }))
+    pub fn service(self: &Arc<Self>, Hangup(hangup): Hangup) -> Service {
+        let hangup = Arc::new(hangup);
+        Service(Arc::new(Connection { gateway: Arc::clone(self), hangup, last: Last::default() }))
     }
 
-    async fn answer(&self, request: &mut Request, hangup: &Hangup) -> Response {
+    async fn answer(&self, request: &mut Request, connection: &Connection) -> Response {
         let routing = self.means.replica.last_snapshot();
         let app = match address::app(&routing, request.uri(), request.headers()) {
             Ok(app) => app,
             Err(refused) => return refused.response("keyward"),
         };
-        let answered = match self.admit(app, request, hangup) {
+        let answered = match self.admit(app, request, connection) {
             Err(refused) => Err(refused),
-            Ok(admitted) => match &admitted.asked.claim.upstream {
+            Ok(admitted) => match &admitted.decided.claim.upstream {
                 // Large, and every request's future would be as large as its largest part.
                 None => Box::pin(self.call(&admitted, request))
                     .await
@@ -160,8 +155,35 @@ impl Gateway {
         &self,
         app: &AppState,
         request: &Request,
-        hangup: &Hangup,
+        connection: &Connection,
     ) -> Result<Admitted, Refused> {
+        if let Some(decided) = connection.last.get(app.id, request) {
+            let open = self.open(&decided.claim, connection);
+            let snapshot = self.snapshot()?;
+            if decided.is_by(&snapshot) {
+                // Time alone has moved on.
+                open.trusted()?;
+                open.accepted();
+                return Ok(Admitted { decided, open, snapshot });
+            }
+        }
+        let (claim, key) = Self::read(app, request)?;
+        let open = self.open(&claim, connection);
+        let snapshot = self.snapshot()?;
+        let Entered { grant, .. } = self.enter(&snapshot, &claim, key.as_ref())?;
+        open.accepted();
+        let decided = Arc::new(Decided::new(claim, key, grant, &snapshot));
+        connection.last.set(app.id, request, &decided);
+        Ok(Admitted { decided, open, snapshot })
+    }
+
+    /// Registers a response, before anything of it is decided.
+    fn open(&self, claim: &Arc<Claim>, connection: &Connection) -> OpenResponse {
+        self.means.replica.open(Arc::clone(claim), Arc::clone(&connection.hangup))
+    }
+
+    /// Reads what a request asks for, and with what.
+    fn read(app: &AppState, request: &Request) -> Result<(Arc<Claim>, Option<Presented>), Refused> {
         let server = match address::target(app, request.uri().path()) {
             Target::Server(server) => server,
             Target::Register if request.method() == Method::POST && !is_open(app) => {
@@ -183,35 +205,34 @@ impl Gateway {
                 ));
             }
         };
-        let asked = Asked {
-            claim: Arc::new(Claim {
-                app: app.id,
-                upstream: app.server(&server).and_then(Server::upstream).cloned(),
-                server,
-                key: key.as_ref().map(|presented| presented.claims().clone()),
-                is_operators: false,
-            }),
-            key,
+        let claim = Claim {
+            app: app.id,
+            upstream: app.server(&server).and_then(Server::upstream).cloned(),
+            server,
+            key: key.as_ref().map(|presented| presented.claims().clone()),
+            is_operators: false,
         };
-        let open = self.means.replica.open(Arc::clone(&asked.claim), hangup.0.clone());
-        let snapshot = self.snapshot()?;
-        let entered = self.enter(&snapshot, &asked)?;
-        open.accepted();
-        Ok(Admitted { asked, open, snapshot, entered })
+        Ok((Arc::new(claim), key))
     }
 
     /// Answers a request to a server of workflows.
     async fn call(&self, admitted: &Admitted, request: &mut Request) -> Result<Response, Refused> {
-        let Admitted { asked, open, snapshot, entered } = admitted;
+        let Admitted { decided, open, snapshot } = admitted;
         if request.method() != Method::POST {
             return Err(Refused::Method("POST"));
         }
         let (parts, body) = std::mem::take(request).into_parts();
         let reading = pin!(self.bodies.read(declared_length(&parts.headers), body));
         let (body, room) = until_cut(open, reading).await??;
-        let Entered { app, grant } =
-            self.enter_again(snapshot, asked)?.unwrap_or_else(|| entered.clone());
-        let tools = ToolServer::new(app, &asked.claim.server, grant, &self.means);
+        let entered = self.enter_again(snapshot, decided)?;
+        let Entered { app, grant } = match entered {
+            Some(entered) => entered,
+            None => Entered {
+                app: Arc::clone(app_of(snapshot, &decided.claim)?),
+                grant: decided.grant.clone(),
+            },
+        };
+        let tools = ToolServer::new(app, &decided.claim.server, grant, &self.means);
         let serving = pin!(self.serve(tools, parts, body));
         let response = until_cut(open, serving).await??;
         drop(room);
@@ -225,9 +246,9 @@ impl Gateway {
         request: &mut Request,
     ) -> Result<Response<Answer>, Refused> {
         credential::strip(request.headers_mut());
-        let Asked { claim, key } = &admitted.asked;
+        let Decided { claim, key, grant, .. } = &*admitted.decided;
         let passage = self.upstreams.prepare(claim, key.as_ref(), request)?;
-        let grant = admitted.entered.grant.as_ref();
+        let grant = grant.as_ref();
         if passage.needs_whole_body(grant, request.method()) {
             let passing = Box::pin(self.pass_whole(admitted, &passage, request));
             return Ok(passing.await?.map(Answer::Made));
@@ -243,12 +264,12 @@ impl Gateway {
         passage: &Passage<'_>,
         request: &mut Request,
     ) -> Result<Response, Refused> {
-        let Admitted { asked, open, snapshot, entered } = admitted;
+        let Admitted { decided, open, snapshot } = admitted;
         let (parts, body) = std::mem::take(request).into_parts();
         let reading = pin!(self.bodies.read(declared_length(&parts.headers), body));
         let (body, _room) = until_cut(open, reading).await??;
-        let again = self.enter_again(snapshot, asked)?;
-        let grant = again.as_ref().unwrap_or(entered).grant.as_ref();
+        let again = self.enter_again(snapshot, decided)?;
+        let grant = again.as_ref().map_or(&decided.grant, |again| &again.grant).as_ref();
         let passing = pin!(self.upstreams.pass_whole(passage, grant, parts, body));
         until_cut(open, passing).await?
     }
@@ -260,11 +281,15 @@ impl Gateway {
     }
 
     /// Decides whether the request may go on: by its key, and then by whether the server is there.
-    fn enter(&self, snapshot: &Snapshot, asked: &Asked) -> Result<Entered, Refused> {
-        let Claim { app, server, upstream, .. } = &*asked.claim;
-        let mut apps = snapshot.apps().iter();
-        let app = apps.find(|current| current.id == *app).ok_or(Cut::ServerGone)?;
-        let grant = self.check(app, server, asked.key.as_ref())?;
+    fn enter(
+        &self,
+        snapshot: &Snapshot,
+        claim: &Claim,
+        key: Option<&Presented>,
+    ) -> Result<Entered, Refused> {
+        let Claim { server, upstream, .. } = claim;
+        let app = app_of(snapshot, claim)?;
+        let grant = self.check(app, server, key)?;
         let served = served(app, server)?;
         if served.upstream() != upstream.as_ref() {
             return Err(Cut::ServerChanged.into());
@@ -277,10 +302,13 @@ impl Gateway {
     fn enter_again(
         &self,
         before: &Arc<Snapshot>,
-        asked: &Asked,
+        decided: &Decided,
     ) -> Result<Option<Entered>, Refused> {
         let now = self.snapshot()?;
-        if Arc::ptr_eq(before, &now) { Ok(None) } else { self.enter(&now, asked).map(Some) }
+        if Arc::ptr_eq(before, &now) {
+            return Ok(None);
+        }
+        self.enter(&now, &decided.claim, decided.key.as_ref()).map(Some)
     }
 
     /// Decides by the snapshot's app alone what the claim may reach; none is everything, for a
@@ -328,6 +356,10 @@ impl Gateway {
         let response = service.handle(Request::from_parts(parts, Full::new(body))).await;
         smooth(response.map(Body::new), is_json)
     }
+}
+
+fn app_of<'s>(snapshot: &'s Snapshot, claim: &Claim) -> Result<&'s Arc<AppState>, Cut> {
+    snapshot.apps().iter().find(|app| app.id == claim.app).ok_or(Cut::ServerGone)
 }
 
 /// Finds the server, which only who may reach it is told of.

@@ -130,8 +130,12 @@ impl Replica {
     /// the check and the registration. It stays registered until the returned value is dropped.
     /// `hangup` is cancelled if it is cut and its client does not take its end.
     #[must_use]
-    pub fn open(&self, claim: impl Into<Arc<Claim>>, hangup: CancellationToken) -> OpenResponse {
-        OpenResponses::open(&self.open, claim.into(), hangup)
+    pub fn open(
+        &self,
+        claim: impl Into<Arc<Claim>>,
+        hangup: impl Into<Arc<CancellationToken>>,
+    ) -> OpenResponse {
+        OpenResponses::open(&self.open, claim.into(), hangup.into())
     }
 
     /// How many responses are open.

@@ -109,40 +109,30 @@ impl Client {
         let mut request = outgoing(upstream, std::mem::take(request));
         request.headers_mut().append(VIA, self.via.clone());
         let uri = upstream.uri();
-        let sent = async {
-            match uri.authority() {
-                Some(authority) if uri.scheme() == Some(&Scheme::HTTP) => {
-                    name_origin(&mut request, authority.as_str());
-                    let response = self.plain.send(uri, authority, &mut request).await?;
-                    Ok(response.map(Arrived::Kept))
-                }
-                _ => {
-                    let pool = self.tls.get_or_init(tls_pool);
-                    let response = Box::pin(pool.request(std::mem::take(&mut request)))
-                        .await
-                        .map_err(|error| {
-                            let is_connect = error.is_connect();
-                            let error = Box::new(error);
-                            if is_connect {
-                                Failure::Connect(error)
-                            } else {
-                                Failure::Exchange(error)
-                            }
-                        })?;
-                    Ok(response.map(Arrived::Pooled))
-                }
+        let sent = match uri.authority() {
+            Some(authority) if uri.scheme() == Some(&Scheme::HTTP) => {
+                name_origin(&mut request, authority.as_str());
+                let sent = self.plain.send(uri, authority, &mut request).await;
+                sent.map(|response| response.map(Arrived::Kept))
             }
+            _ => Box::pin(self.send_over_tls(request)).await,
         };
-        match tokio::time::timeout(limits::FIRST_BYTE, sent).await {
-            Ok(Ok(response)) => receive(upstream, response),
-            Ok(Err(failure)) => Err(unreachable(upstream, &failure)),
-            Err(_) => Err(Refused::Upstream {
-                status: StatusCode::GATEWAY_TIMEOUT,
-                message: format!(
-                    "the MCP server behind this URL did not answer within {} minutes",
-                    limits::FIRST_BYTE.as_secs() / 60
-                ),
-            }),
+        match sent {
+            Ok(response) => receive(upstream, response),
+            Err(failure) => Err(unreachable(upstream, &failure)),
+        }
+    }
+
+    async fn send_over_tls(
+        &self,
+        request: Request<Arriving>,
+    ) -> Result<Response<Arrived>, Failure> {
+        let pool = self.tls.get_or_init(tls_pool);
+        match tokio::time::timeout(limits::FIRST_BYTE, pool.request(request)).await {
+            Ok(Ok(response)) => Ok(response.map(Arrived::Pooled)),
+            Ok(Err(error)) if error.is_connect() => Err(Failure::Connect(error.into())),
+            Ok(Err(error)) => Err(Failure::Exchange(error.into())),
+            Err(_) => Err(Failure::Late),
         }
     }
 
@@ -330,6 +320,15 @@ fn unreachable(upstream: &HttpUpstream, failure: &Failure) -> Refused {
     let (error, is_connect) = match failure {
         Failure::Connect(error) => (&**error, true),
         Failure::Exchange(error) => (&**error, false),
+        Failure::Late => {
+            return Refused::Upstream {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                message: format!(
+                    "the MCP server behind this URL did not answer within {} minutes",
+                    limits::FIRST_BYTE.as_secs() / 60
+                ),
+            };
+        }
     };
     if causes(error).any(|cause| cause.is::<TooSlow>()) {
         return Refused::Slow;

@@ -6,6 +6,7 @@
 
 mod address;
 mod bodies;
+mod connection;
 mod cutting;
 mod harness;
 mod refusals;
@@ -13,4 +14,5 @@ mod scopes;
 mod tools;
 mod upstream_filter;
 mod upstream_http;
+mod upstream_sessions;
 mod upstream_tools;

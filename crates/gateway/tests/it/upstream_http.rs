@@ -19,15 +19,15 @@ use tower::ServiceExt as _;
 
 use crate::harness::{Answer, Fixture, bare, host, message, request};
 
-const EDITOR: &str = "/api/mcpservers/editor/mcp";
-const OTHER: &str = "/api/mcpservers/other/mcp";
+pub(crate) const EDITOR: &str = "/api/mcpservers/editor/mcp";
+pub(crate) const OTHER: &str = "/api/mcpservers/other/mcp";
 
 /// What an upstream was asked.
 #[derive(Clone, Debug)]
-struct Heard {
+pub(crate) struct Heard {
     method: Method,
     path: String,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     body: Bytes,
 }
 
@@ -35,7 +35,7 @@ type Answering = Arc<dyn Fn(&Heard) -> Response + Send + Sync>;
 
 /// An HTTP server that notes what it is asked.
 #[derive(Clone)]
-struct Upstream {
+pub(crate) struct Upstream {
     url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
@@ -52,7 +52,11 @@ impl Upstream {
     }
 
     /// One that answers every request with this.
-    async fn with(status: u16, headers: &'static [(&str, &str)], body: &'static str) -> Self {
+    pub(crate) async fn with(
+        status: u16,
+        headers: &'static [(&str, &str)],
+        body: &'static str,
+    ) -> Self {
         Self::new(move |_| {
             let mut response = Response::builder().status(status);
             for (name, value) in headers {
@@ -63,7 +67,7 @@ impl Upstream {
         .await
     }
 
-    fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
 
@@ -96,16 +100,11 @@ fn app(upstream: &Upstream) -> Vec<(String, String)> {
     vec![("host.json".to_owned(), host("ApiKey")), ("mcp.json".to_owned(), servers.to_string())]
 }
 
-async fn fixture(upstream: &Upstream) -> Arc<Fixture> {
+pub(crate) async fn fixture(upstream: &Upstream) -> Arc<Fixture> {
     Arc::new(Fixture::with_files(&app(upstream), "http://localhost:7071").await)
 }
 
-fn with_session(mut request: Request, session: &str) -> Request {
-    request.headers_mut().insert("mcp-session-id", session.parse().unwrap());
-    request
-}
-
-fn ping(path: &str, key: &ApiKey) -> Request {
+pub(crate) fn ping(path: &str, key: &ApiKey) -> Request {
     request(path, Some(key), &message("ping", json!({})))
 }
 
@@ -272,55 +271,6 @@ async fn only_the_methods_of_the_transport_pass() {
         assert_eq!(fixture.send(asked).await.status, 405);
     }
     assert_eq!(upstream.heard().len(), 3);
-}
-
-#[tokio::test]
-async fn a_session_is_sealed_to_its_key_and_its_server() {
-    let upstream = Upstream::with(200, &[("mcp-session-id", "upstream-session-1")], "").await;
-    let fixture = fixture(&upstream).await;
-    let (own, foreign) = (fixture.key().await.key, fixture.key().await.key);
-    let opened = fixture.send(ping(EDITOR, &own)).await;
-    let sealed = opened.header("mcp-session-id").unwrap().to_owned();
-    assert!(!sealed.contains("upstream"));
-
-    let again = fixture.send(with_session(ping(EDITOR, &own), &sealed)).await;
-    assert_eq!(again.status, 200);
-    assert_eq!(again.header("mcp-session-id"), Some(sealed.as_str()), "it keeps its name");
-    assert_eq!(upstream.heard()[1].headers["mcp-session-id"], "upstream-session-1");
-
-    let mut altered = sealed.clone().into_bytes();
-    altered[20] = if altered[20] == b'A' { b'B' } else { b'A' };
-    let altered = String::from_utf8(altered).unwrap();
-    let mut twice = with_session(ping(EDITOR, &own), &sealed);
-    twice.headers_mut().append("mcp-session-id", sealed.parse().unwrap());
-    for refused in [
-        with_session(ping(EDITOR, &foreign), &sealed),
-        with_session(ping(OTHER, &own), &sealed),
-        with_session(ping(EDITOR, &own), &altered),
-        with_session(ping(EDITOR, &own), "upstream-session-1"),
-        with_session(ping(EDITOR, &own), ""),
-        twice,
-    ] {
-        let answer = fixture.send(refused).await;
-        assert_eq!(answer.status, 404);
-        assert!(answer.refusal().contains("session"));
-    }
-    assert_eq!(upstream.heard().len(), 2, "none of them reached the upstream");
-}
-
-#[tokio::test]
-async fn a_key_narrowed_from_another_opens_sessions_of_its_own() {
-    let upstream = Upstream::with(200, &[("mcp-session-id", "s")], "").await;
-    let fixture = fixture(&upstream).await;
-    let key = fixture.key().await.key;
-    let presented = keys::Presented::parse(key.expose().as_bytes()).unwrap();
-    let terms = keys::Terms { not_after: None, scopes: crate::harness::parse_scopes(&["editor"]) };
-    let child = keys::ChildId::generate(&mut keys::SysRng).unwrap();
-    let narrowed = presented.narrow(child, &terms).unwrap();
-    let opened = fixture.send(ping(EDITOR, &key)).await;
-    let sealed = opened.header("mcp-session-id").unwrap();
-    let answer = fixture.send(with_session(ping(EDITOR, &narrowed), sealed)).await;
-    assert_eq!(answer.status, 404);
 }
 
 /// An upstream whose answer is an event stream, with what is to be sent on it.

@@ -87,7 +87,7 @@ struct Entry {
     cut: OnceLock<(Cut, mpsc::Sender<()>)>,
     waker: AtomicWaker,
     /// Ends the connection that the response is written to.
-    hangup: CancellationToken,
+    hangup: Arc<CancellationToken>,
 }
 
 impl OpenResponses {
@@ -98,7 +98,7 @@ impl OpenResponses {
     pub(crate) fn open(
         this: &Arc<Self>,
         claim: Arc<Claim>,
-        hangup: CancellationToken,
+        hangup: Arc<CancellationToken>,
     ) -> OpenResponse {
         let entry = Arc::new(Entry {
             claim,

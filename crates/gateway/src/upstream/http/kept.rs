@@ -21,6 +21,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower_service::Service as _;
 
@@ -36,6 +37,8 @@ pub(super) enum Failure {
     Connect(Box<dyn StdError + Send + Sync>),
     /// The connection failed before the answer came.
     Exchange(Box<dyn StdError + Send + Sync>),
+    /// The answer did not begin within [`limits::FIRST_BYTE`].
+    Late,
 }
 
 /// The connections that wait for a request, by where they lead; the one used last is the first to be
@@ -78,7 +81,7 @@ impl Connections {
                 // Large, and rarely needed.
                 None => (Box::pin(self.connect(uri, authority)).await?, false),
             };
-            match connection.begin(request).await {
+            match connection.begin(request).await? {
                 Ok(response) => {
                     connection.finish_upload_on(&self.tasks);
                     return Ok(response.map(|incoming| Exchange {
@@ -108,6 +111,7 @@ impl Connections {
         Ok(Connection {
             authority: authority.clone(),
             sender,
+            deadline: Box::pin(sleep(limits::FIRST_BYTE)),
             uploads: Arc::default(),
             driver: Driving::Here(Box::pin(driver)),
         })
@@ -154,6 +158,9 @@ impl Connections {
 struct Connection {
     authority: Authority,
     sender: SendRequest<Arriving>,
+    /// Until when the answer to the last request may begin. Kept with the connection, since to move a
+    /// timer on costs less than to make one.
+    deadline: Pin<Box<Sleep>>,
     /// Shared with the request's body while that is being sent.
     uploads: Arc<()>,
     driver: Driving,
@@ -169,17 +176,21 @@ enum Driving {
 }
 
 impl Connection {
-    /// Sends a request; returns when the head of its answer is there.
+    /// Sends a request; returns when the head of its answer is there, or cannot come any more.
     async fn begin(
         &mut self,
         request: &mut Request<Arriving>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Arriving>>> {
+    ) -> Result<Result<Response<Incoming>, TrySendError<Request<Arriving>>>, Failure> {
         request.body_mut().upload = Some(Arc::clone(&self.uploads));
+        self.deadline.as_mut().reset(Instant::now() + limits::FIRST_BYTE);
         let mut answer = pin!(self.sender.try_send_request(std::mem::take(request)));
         poll_fn(|cx| {
             self.driver.drive(cx);
             // What it waits for is only ever brought about by the line before.
-            answer.as_mut().poll(&mut quiet())
+            match answer.as_mut().poll(&mut quiet()) {
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+                Poll::Pending => self.deadline.as_mut().poll(cx).map(|()| Err(Failure::Late)),
+            }
         })
         .await
     }

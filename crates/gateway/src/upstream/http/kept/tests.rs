@@ -248,3 +248,25 @@ async fn what_comes_before_an_answer_breaks_off_can_be_written_first() {
     assert!(failure.await.unwrap().is_err());
     assert!(polls > 1, "nothing is written while it is polled");
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_is_not_waited_for_for_ever() {
+    let stage = Stage::new().await;
+    let mut stream = None;
+    let upstream = async {
+        let mut accepted = stage.accept().await;
+        hear(&mut accepted).await;
+        accepted.write_all(ANSWER.as_bytes()).await.unwrap();
+        stream = Some(accepted);
+    };
+    let ((), answer) = tokio::join!(upstream, stage.ask());
+    assert_eq!(answer.unwrap(), "done");
+    tokio::time::pause();
+    let asked = Instant::now();
+    assert!(matches!(stage.ask().await, Err(Failure::Late)));
+    assert!(asked.elapsed() >= limits::FIRST_BYTE);
+    // Whoever waits no longer says so.
+    let mut stream = stream.unwrap();
+    assert!(hear(&mut stream).await.starts_with("POST /mcp HTTP/1.1\r\n"));
+    assert_eq!(hear(&mut stream).await, "");
+}
