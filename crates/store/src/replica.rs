@@ -24,6 +24,10 @@ use crate::{Catalog, Error, Result, Revision, Snapshot, Store};
 /// no bytes would never take it: its connection is ended instead.
 const LEAVE: Duration = Duration::from_millis(250);
 
+/// How long an installation waits for the connections that it hangs up. That takes no time but on a
+/// machine that has more to do than it can.
+const HANG_UP: Duration = Duration::from_secs(1);
+
 /// How long the store may take to be read. A disk that hangs must not keep an ended key alive: past
 /// this, the replica admits nothing, as where reading fails.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -256,10 +260,12 @@ impl Replica {
     }
 
     /// Waits for what was cut to leave, and hangs up on the clients that do not take its end.
-    async fn leave(&self, closing: open::Closing) {
+    async fn leave(&self, mut closing: open::Closing) {
         if tokio::time::timeout(LEAVE, closing.gone()).await.is_err() {
             let count = self.open.hang_up();
             info!("Hung up on {count} clients that did not take the end of what was cut for them");
+            // Nobody's client is waited for now, only this process to get to it.
+            drop(tokio::time::timeout(HANG_UP, closing.gone()).await);
         }
     }
 

@@ -232,7 +232,7 @@ pub(crate) struct Closing(mpsc::Receiver<()>);
 
 impl Closing {
     /// Returns when all of it is dropped.
-    pub(crate) async fn gone(mut self) {
+    pub(crate) async fn gone(&mut self) {
         // Nothing is ever sent: the channel ends with its last sender.
         while self.0.recv().await.is_some() {}
     }

@@ -54,6 +54,11 @@ def call(message, name, arguments):
         return None
     if name == "exit":
         os._exit(3)
+    if name == "hang":
+        HANGING.append(message["id"])
+        return None
+    if name == "hanging":
+        return text(json.dumps(HANGING))
     if name == "cancelled":
         return text(json.dumps(CANCELLED))
     if name == "wrong":
@@ -74,6 +79,7 @@ def call(message, name, arguments):
 
 
 CANCELLED = []
+HANGING = []
 ASKED = []
 
 
