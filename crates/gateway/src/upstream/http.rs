@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use app::HttpUpstream;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, LOCATION, TRANSFER_ENCODING, VIA};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
@@ -270,7 +270,18 @@ fn receive(
             place(upstream)
         )));
     }
-    strip(response.headers_mut(), is_upstreams_own);
+    if status.is_informational() {
+        return Err(Refused::bad_gateway(format!(
+            "the MCP server behind this URL gave no answer: {} answered {status}, which nobody asked for",
+            place(upstream)
+        )));
+    }
+    let headers = response.headers_mut();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // It overrides the length (RFC 9112, 6.3), and does not go on from here.
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers, is_upstreams_own);
     *response.version_mut() = Version::HTTP_11;
     response.extensions_mut().clear();
     Ok(response)
@@ -337,6 +348,15 @@ fn unreachable(upstream: &HttpUpstream, failure: &Failure) -> Refused {
     let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     let place = place(upstream);
     debug!(error = error as &dyn StdError, "No answer from {place}");
+    if causes(error)
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_parse)
+    {
+        return Refused::bad_gateway(format!(
+            "the MCP server behind this URL gave no answer that can be read: what {place} sent is not HTTP, \
+             or has more or longer headers than are taken here"
+        ));
+    }
     let why = match (is_connect, is_tls, kind) {
         (_, true, _) => "its TLS certificate is not trusted here, or it speaks no TLS".to_owned(),
         (true, _, Some(io::ErrorKind::ConnectionRefused)) => {

@@ -12,6 +12,7 @@ mod harness;
 mod refusals;
 mod scopes;
 mod tools;
+mod upstream_faults;
 mod upstream_filter;
 mod upstream_http;
 mod upstream_sessions;

@@ -36,8 +36,8 @@ type Answering = Arc<dyn Fn(&Heard) -> Response + Send + Sync>;
 /// An HTTP server that notes what it is asked.
 #[derive(Clone)]
 pub(crate) struct Upstream {
-    url: String,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    pub(crate) url: String,
+    pub(crate) heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Upstream {
