@@ -1,11 +1,11 @@
-use keys::Slot;
+use keys::{Clock as _, Slot, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
 use super::key::{member, rows};
 use crate::arguments::{AccessKeyCommand, CallArguments};
 use crate::client::{Client, Surroundings, no_body};
 use crate::error::Result;
-use crate::output;
+use crate::{duration, output};
 
 /// Runs a command on access keys.
 pub(crate) async fn run(command: &AccessKeyCommand, around: &Surroundings<'_>) -> Result<()> {
@@ -22,19 +22,30 @@ async fn list(call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
     if call.json {
         return output::print_json(&answer);
     }
-    let lines: Vec<[String; 5]> = rows(&answer)
-        .map(|row| {
-            let in_force = row.get("inForce").and_then(Value::as_bool).unwrap_or_default();
-            [
-                member(row, "slot"),
-                member(row, "id"),
-                member(row, "createdAt"),
-                member(row, "createdBy"),
-                if in_force { "yes" } else { "not yet" }.to_owned(),
-            ]
-        })
-        .collect();
-    output::print(&output::table(["SLOT", "ID", "MADE AT", "BY", "IN FORCE"], &lines))
+    let now = SystemClock.now();
+    let lines: Vec<[String; 6]> = rows(&answer).map(|row| line(row, now)).collect();
+    output::print(&output::table(["SLOT", "ID", "AGE", "MADE AT", "BY", "IN FORCE"], &lines))
+}
+
+fn line(row: &Value, now: Timestamp) -> [String; 6] {
+    let made_at = member(row, "createdAt");
+    let in_force = row.get("inForce").and_then(Value::as_bool).unwrap_or_default();
+    [
+        member(row, "slot"),
+        member(row, "id"),
+        age(&made_at, now),
+        made_at,
+        member(row, "createdBy"),
+        if in_force { "yes" } else { "not yet" }.to_owned(),
+    ]
+}
+
+/// How long ago it was; nothing where the server's clock is ahead of this one, or says no instant.
+fn age(at: &str, now: Timestamp) -> String {
+    match Timestamp::parse_rfc3339(at) {
+        Ok(at) if at <= now => duration::display(now.duration_since(at)),
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 async fn regenerate(
@@ -59,4 +70,21 @@ async fn regenerate(
     output::print(&format!(
         "The {slot} access key was regenerated: every API key derived from the old one is refused now."
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_listed_with_its_age() {
+        let row = json!({ "slot": "primary", "id": "9f8e7d6c", "createdAt": "2026-01-01T00:00:00Z",
+            "createdBy": "ada", "revision": 7, "inForce": false });
+        let at = |text: &str| line(&row, text.parse().unwrap());
+        let [slot, id, age, made_at, by, in_force] = at("2026-03-02T05:00:00Z");
+        assert_eq!([slot, id, age, by], ["primary", "9f8e7d6c", "60d5h", "ada"]);
+        assert_eq!([made_at, in_force], ["2026-01-01T00:00:00Z", "not yet"]);
+        let [.., age, _, _, _] = at("2025-12-31T23:59:59.999Z");
+        assert_eq!(age, "", "of a server whose clock is ahead");
+    }
 }

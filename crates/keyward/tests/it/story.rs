@@ -167,3 +167,21 @@ fn a_person_is_told_addresses_servers_tools_what_is_left_out_and_what_to_type_ne
         assert!(text.contains(words), "no {words} in {text}");
     }
 }
+
+#[test]
+fn access_keys_are_listed_with_their_age_and_whether_they_are_in_force() {
+    let sandbox = Sandbox::new();
+    let _server = sandbox.serve();
+    sandbox.run(&["access-key", "regenerate", "secondary", "--yes"]).ok();
+    let list = sandbox.run(&["access-key", "list"]).ok();
+    let words: Vec<Vec<&str>> =
+        list.lines().map(|line| line.split_whitespace().collect()).collect();
+    let [head, primary, secondary] = words.as_slice() else { panic!("{list}") };
+    assert_eq!(head.join(" "), "SLOT ID AGE MADE AT BY IN FORCE");
+    for (row, slot, by) in [(primary, "primary", "keyward"), (secondary, "secondary", "operator")] {
+        assert_eq!((row[0], row[4], row[5]), (slot, by, "yes"), "{list}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&sandbox.run(&["access-key", "list", "--json"]).ok()).unwrap();
+    assert_eq!(json["value"][1]["id"], secondary[1]);
+}
