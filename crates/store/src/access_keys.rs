@@ -134,7 +134,7 @@ impl Store {
                 .bind(key.id().as_bytes().to_vec())
                 .fetch_optional(&mut *tx)
                 .await?;
-        Ok(row.map(|(revision,)| Revision(revision)))
+        Ok(row.map(|(revision,)| Revision::new(revision)))
     }
 
     /// The two slots, primary first.
@@ -160,7 +160,7 @@ impl Store {
                     id: access_key_id(&id)?,
                     created_at: Timestamp::from_unix_ms(created_at),
                     created_by,
-                    revision: Revision(revision),
+                    revision: Revision::new(revision),
                 })
             })
             .collect()
@@ -186,7 +186,7 @@ impl Store {
         .bind(sealed)
         .bind(created_at.unix_ms())
         .bind(created_by.to_owned())
-        .bind(revision.0)
+        .bind(revision.get())
         .execute(tx)
         .await?;
         Ok(())
@@ -197,7 +197,7 @@ impl Store {
 async fn next_revision(tx: &mut sqlx::AnyConnection) -> Result<Revision> {
     let (value,): (i64,) =
         sqlx::query_as("SELECT value FROM revision WHERE only_row = 1").fetch_one(tx).await?;
-    Ok(Revision(value + 1))
+    Ok(Revision::new(value + 1))
 }
 
 pub(crate) fn app_id(bytes: &[u8]) -> Result<AppId> {

@@ -238,7 +238,7 @@ impl Store {
         if inserted.rows_affected() == 0 {
             let (value,): (i64,) =
                 sqlx::query_as("SELECT value FROM revision").fetch_one(&mut *tx).await?;
-            return Ok((None, Revision(value)));
+            return Ok((None, Revision::new(value)));
         }
         audit::record(&mut tx, by, now, Action::Revoke, &id.to_string(), json!({})).await?;
         let revision = revision::increment(&mut tx).await?;

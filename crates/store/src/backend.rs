@@ -3,6 +3,7 @@
 mod address;
 mod attempt;
 mod embedded;
+mod leases;
 mod migrate;
 mod postgres;
 

@@ -139,7 +139,7 @@ impl Store {
             let app = app_id(&id)?;
             rings.insert(app, self.load_ring(&mut tx, app, &name).await?);
         }
-        Ok(Trust { revision: Revision(value), change: ChangeId(change), rings })
+        Ok(Trust { revision: Revision::new(value), change: ChangeId::new(change), rings })
     }
 
     async fn load_ring(

@@ -1,0 +1,345 @@
+//! What a replica asks the database about leases: each as `lease::Statement` says it, in one transaction.
+//!
+//! Locks are taken in one order, the revision's row first and lease rows after it.
+
+use std::time::Duration;
+
+use lease::{
+    Answer, ChangeId, Dismissal, LeaseRow, Outcome, Reading, Renewal, Revision, RevisionName,
+    RowId, Statement,
+};
+use sqlx::{AnyConnection, Connection as _};
+
+use super::postgres::BEGIN_WRITE;
+use crate::{Error, Result};
+
+/// What a lease row says of its replica besides, for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Nameplate {
+    /// The machine's name.
+    pub(crate) name: String,
+    /// Keyward's version.
+    pub(crate) version: String,
+}
+
+/// The database's wall clock, in milliseconds since 1970, at this very moment and not at the transaction's
+/// beginning.
+const WALL: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// Has the database do what a holder asks.
+///
+/// # Errors
+/// Whatever keeps it from answering; whether it was granted is not known then.
+pub(crate) async fn perform(
+    connection: &mut AnyConnection,
+    statement: &Statement,
+    nameplate: &Nameplate,
+) -> Result<Answer> {
+    let (Statement::Register(renewal) | Statement::Renew(renewal)) = statement;
+    let mut tx = connection.begin_with(BEGIN_WRITE).await?;
+    // The lock first: a change that is being committed is waited for, and none begins its end before this does.
+    let (value, change): (i64, String) =
+        sqlx::query_as("SELECT value, change_id FROM revision WHERE only_row = 1 FOR SHARE")
+            .fetch_one(&mut *tx)
+            .await?;
+    let current = RevisionName { revision: Revision::new(value), change: ChangeId::new(change) };
+    let is_settled = current == renewal.settled;
+    let outcome = match (statement, is_settled) {
+        (Statement::Register(_), true) => {
+            register(&mut tx, renewal, nameplate).await?;
+            Outcome::Granted
+        }
+        (Statement::Register(_), false) => Outcome::Behind { current },
+        (Statement::Renew(_), true) => {
+            if raise(&mut tx, renewal).await? {
+                Outcome::Granted
+            } else {
+                Outcome::NoRow
+            }
+        }
+        (Statement::Renew(_), false) => {
+            if touch(&mut tx, &renewal.id).await? {
+                Outcome::Behind { current }
+            } else {
+                Outcome::NoRow
+            }
+        }
+    };
+    let (database_wall_ms,): (i64,) =
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {WALL}"))).fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(Answer { outcome, database_wall_ms })
+}
+
+async fn register(tx: &mut AnyConnection, renewal: &Renewal, nameplate: &Nameplate) -> Result<()> {
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO replicas \
+         (id, counter, lease_ms, settled, settled_change, name, version, contact_at) \
+         VALUES ($1, 1, $2, $3, $4, $5, $6, {WALL})"
+    )))
+    .bind(renewal.id.as_str().to_owned())
+    .bind(milliseconds(renewal.lease))
+    .bind(renewal.settled.revision.get())
+    .bind(renewal.settled.change.as_str().to_owned())
+    .bind(nameplate.name.clone())
+    .bind(nameplate.version.clone())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// An update only: a row that was deleted is not made again.
+async fn raise(tx: &mut AnyConnection, renewal: &Renewal) -> Result<bool> {
+    let raised = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "UPDATE replicas SET counter = counter + 1, lease_ms = $2, settled = $3, \
+         settled_change = $4, contact_at = {WALL} WHERE id = $1"
+    )))
+    .bind(renewal.id.as_str().to_owned())
+    .bind(milliseconds(renewal.lease))
+    .bind(renewal.settled.revision.get())
+    .bind(renewal.settled.change.as_str().to_owned())
+    .execute(tx)
+    .await?;
+    Ok(raised.rows_affected() > 0)
+}
+
+/// Records that there was contact, and nothing that anybody decides by.
+async fn touch(tx: &mut AnyConnection, id: &RowId) -> Result<bool> {
+    let statement = format!("UPDATE replicas SET contact_at = {WALL} WHERE id = $1");
+    let touched = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(id.as_str().to_owned())
+        .execute(tx)
+        .await?;
+    Ok(touched.rows_affected() > 0)
+}
+
+/// Reads every lease row, and whether the change that is waited for still stands: `audit_id` is that of
+/// the audit row which it wrote.
+///
+/// # Errors
+/// Whatever keeps the database from answering.
+pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Reading> {
+    // One statement, and so one state: the first row is there with no replica as well.
+    let rows: Vec<(bool, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<String>)> =
+        sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
+             r.id, r.counter, r.lease_ms, r.settled, r.settled_change \
+             FROM revision LEFT JOIN replicas r ON TRUE",
+        )
+        .bind(audit_id.to_owned())
+        .fetch_all(connection)
+        .await?;
+    let stands = rows.first().is_some_and(|(stands, ..)| *stands);
+    let lease_row = |(_, id, counter, lease_ms, settled, change)| {
+        let (Some(id), Some(counter), Some(lease_ms), Some(settled), Some(change)) =
+            (id, counter, lease_ms, settled, change)
+        else {
+            return None;
+        };
+        let id: String = id;
+        let change: String = change;
+        Some(lease_row(&id, counter, lease_ms, settled, &change))
+    };
+    let rows = rows.into_iter().filter_map(lease_row).collect::<Result<_>>()?;
+    Ok(Reading { stands, rows })
+}
+
+fn lease_row(
+    id: &str,
+    counter: i64,
+    lease_ms: i64,
+    settled: i64,
+    change: &str,
+) -> Result<LeaseRow> {
+    let lease = u64::try_from(lease_ms).map_err(|_| Error::corrupt("lease"))?;
+    let settled = RevisionName { revision: Revision::new(settled), change: ChangeId::new(change) };
+    Ok(LeaseRow { id: RowId::new(id), counter, lease: Duration::from_millis(lease), settled })
+}
+
+/// Deletes a row whose counter is still the one that was seen. It must go by the connection that the
+/// counter was read by: another one may lead to a server that has not heard of every renewal.
+///
+/// # Errors
+/// Whatever keeps the database from answering; the row is read again anyway.
+pub(crate) async fn dismiss(
+    connection: &mut AnyConnection,
+    Dismissal { id, counter }: &Dismissal,
+) -> Result<()> {
+    sqlx::query("DELETE FROM replicas WHERE id = $1 AND counter = $2")
+        .bind(id.as_str().to_owned())
+        .bind(*counter)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the row of a replica that has cut everything and admits nothing more.
+///
+/// # Errors
+/// Whatever keeps the database from answering: the next change then waits for it once.
+pub(crate) async fn leave(connection: &mut AnyConnection, id: &RowId) -> Result<()> {
+    sqlx::query("DELETE FROM replicas WHERE id = $1")
+        .bind(id.as_str().to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use pg_harness::{Cluster, Database};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    struct Place {
+        database: Database<'static>,
+        connection: AnyConnection,
+    }
+
+    impl Place {
+        async fn new() -> Self {
+            let database = Cluster::shared().database();
+            let mut connection = connect(&database).await;
+            super::super::migrate::postgres(&mut connection).await.unwrap();
+            Self { database, connection }
+        }
+
+        /// Makes a change of which nothing matters but that it was made.
+        fn change(&self, name: &str) -> RevisionName {
+            self.database
+                .run(format!("UPDATE revision SET value = value + 1, change_id = '{name}';"));
+            let value = self.database.number("SELECT value FROM revision");
+            RevisionName { revision: Revision::new(value), change: ChangeId::new(name) }
+        }
+
+        async fn ask(&mut self, statement: &Statement) -> Outcome {
+            ask(&mut self.connection, statement).await
+        }
+
+        async fn rows(&mut self) -> Vec<LeaseRow> {
+            read(&mut self.connection, "none").await.unwrap().rows
+        }
+    }
+
+    async fn connect(database: &Database<'_>) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        AnyConnection::connect(&database.url()).await.unwrap()
+    }
+
+    async fn ask(connection: &mut AnyConnection, statement: &Statement) -> Outcome {
+        let nameplate = Nameplate { name: "here".to_owned(), version: "1".to_owned() };
+        perform(connection, statement, &nameplate).await.unwrap().outcome
+    }
+
+    fn renewal(id: &str, settled: &RevisionName) -> Renewal {
+        Renewal { id: RowId::new(id), lease: LEASE, settled: settled.clone() }
+    }
+
+    fn register(id: &str, settled: &RevisionName) -> Statement {
+        Statement::Register(renewal(id, settled))
+    }
+
+    fn renew(id: &str, settled: &RevisionName) -> Statement {
+        Statement::Renew(renewal(id, settled))
+    }
+
+    #[tokio::test]
+    async fn a_row_is_made_only_for_who_has_settled_the_newest_revision() {
+        let mut place = Place::new().await;
+        let old = place.change("old");
+        let new = place.change("new");
+        assert_eq!(place.ask(&register("a", &old)).await, Outcome::Behind { current: new.clone() });
+        // The number alone is not enough: another history has it too.
+        let other = RevisionName { change: ChangeId::new("other"), ..new.clone() };
+        assert_eq!(
+            place.ask(&register("a", &other)).await,
+            Outcome::Behind { current: new.clone() }
+        );
+        assert_eq!(place.rows().await, []);
+        assert_eq!(place.ask(&register("a", &new)).await, Outcome::Granted);
+        let row = LeaseRow { id: RowId::new("a"), counter: 1, lease: LEASE, settled: new };
+        assert_eq!(place.rows().await, [row]);
+    }
+
+    #[tokio::test]
+    async fn a_renewal_raises_the_counter_of_a_settled_row_and_makes_none() {
+        let mut place = Place::new().await;
+        let settled = place.change("one");
+        assert_eq!(place.ask(&renew("a", &settled)).await, Outcome::NoRow);
+        assert_eq!(place.rows().await, []);
+        place.ask(&register("a", &settled)).await;
+        assert_eq!(place.ask(&renew("a", &settled)).await, Outcome::Granted);
+        let newer = place.change("two");
+        let behind = Outcome::Behind { current: newer.clone() };
+        assert_eq!(place.ask(&renew("a", &settled)).await, behind);
+        let row = LeaseRow { id: RowId::new("a"), counter: 2, lease: LEASE, settled };
+        assert_eq!(place.rows().await, [row.clone()], "only the contact was recorded");
+        assert_eq!(place.ask(&renew("a", &newer)).await, Outcome::Granted);
+        assert_eq!(place.rows().await, [LeaseRow { counter: 3, settled: newer, ..row }]);
+    }
+
+    #[tokio::test]
+    async fn a_row_is_dismissed_only_while_its_counter_stands_still() {
+        let mut place = Place::new().await;
+        let settled = place.change("one");
+        place.ask(&register("a", &settled)).await;
+        place.ask(&renew("a", &settled)).await;
+        for (counter, left) in [(1, 1), (2, 0)] {
+            let dismissal = Dismissal { id: RowId::new("a"), counter };
+            dismiss(&mut place.connection, &dismissal).await.unwrap();
+            assert_eq!(place.rows().await.len(), left);
+        }
+        assert_eq!(place.ask(&renew("a", &settled)).await, Outcome::NoRow);
+        place.ask(&register("b", &settled)).await;
+        leave(&mut place.connection, &RowId::new("b")).await.unwrap();
+        assert_eq!(place.rows().await, []);
+    }
+
+    #[tokio::test]
+    async fn a_renewal_waits_for_a_change_that_is_being_committed_and_sees_it() {
+        let mut place = Place::new().await;
+        let settled = place.change("one");
+        place.ask(&register("a", &settled)).await;
+        let mut changing = connect(&place.database).await;
+        let mut tx = changing.begin().await.unwrap();
+        sqlx::query("UPDATE revision SET value = value + 1, change_id = 'two'")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let Place { database, mut connection } = place;
+        let statement = renew("a", &settled);
+        #[expect(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
+        let renewing: JoinHandle<(Outcome, AnyConnection)> =
+            tokio::spawn(async move { (ask(&mut connection, &statement).await, connection) });
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock'";
+        while database.number(waits) == 0 {
+            tokio::task::yield_now().await;
+        }
+        tx.commit().await.unwrap();
+        let (outcome, connection) = renewing.await.unwrap();
+        assert!(matches!(outcome, Outcome::Behind { current } if current.change.as_str() == "two"));
+        let mut place = Place { database, connection };
+        assert_eq!(place.rows().await[0].counter, 1, "granted for what has just ended");
+    }
+
+    #[tokio::test]
+    async fn a_reading_says_whether_the_change_still_stands() {
+        let mut place = Place::new().await;
+        place.database.run(
+            "INSERT INTO apps (id, name, created_at) VALUES ('\\x00', 'a', 0); \
+             INSERT INTO audit_events (id, app_id, at, caller, action, subject, detail) \
+                 VALUES ('there', '\\x00', 0, '', '', '', '');",
+        );
+        for (id, stands) in [("there", true), ("gone", false)] {
+            assert_eq!(read(&mut place.connection, id).await.unwrap().stands, stands);
+        }
+    }
+}
