@@ -73,6 +73,8 @@ impl tower_service::Service<Request> for Service {
     }
 }
 
+const SUSPENDED: &str = "this replica has lost touch with its store or is shutting down";
+
 /// A request that may come in.
 struct Admitted {
     decided: Arc<Decided>,
@@ -132,6 +134,12 @@ impl Gateway {
             Ok(app) => app,
             Err(refused) => return refused.response("keyward"),
         };
+        // Before anything is registered: what ends the waiting for a lease may cut everything.
+        if self.means.replica.admit().await.is_err() {
+            let refused = Refused::Unavailable(SUSPENDED);
+            refused.log(&app.name);
+            return refused.response(&app.name);
+        }
         let answered = match self.admit(app, request, connection) {
             Err(refused) => Err(refused),
             Ok(admitted) => match &admitted.decided.claim.upstream {
@@ -275,9 +283,7 @@ impl Gateway {
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>, Refused> {
-        self.means.replica.snapshot().map_err(|_| {
-            Refused::Unavailable("this replica has lost touch with its store or is shutting down")
-        })
+        self.means.replica.snapshot().map_err(|_| Refused::Unavailable(SUSPENDED))
     }
 
     /// Decides whether the request may go on: by its key, and then by whether the server is there.

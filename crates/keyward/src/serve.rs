@@ -234,11 +234,6 @@ async fn open_store(
              folder with --data-dir",
             dir.display()
         ))),
-        Err(store::Error::Served) => Err(Error::InUse(
-            "another process serves from the same database, and several do not share one yet: end it, \
-             or give this one another database"
-                .to_owned(),
-        )),
         Err(error @ store::Error::Newer { .. }) => Err(Error::Unfit(format!(
             "{error}: run a version of Keyward that does, which is the one that migrated it or one \
              shortly before it"

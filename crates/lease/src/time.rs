@@ -69,6 +69,13 @@ pub struct Terms {
     lease: Duration,
 }
 
+/// A lease of 10 s.
+impl Default for Terms {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(10) }
+    }
+}
+
 /// A lease of this length would not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a lease is from 1 s to 300 s long, not {} ms", .lease.as_millis())]

@@ -110,7 +110,10 @@ pub(crate) enum Error {
     Store(#[source] store::Error),
     /// A change is durable, and somebody may still go by what was before it.
     #[error("not yet in force")]
-    NotYetInForce(#[from] store::NotYetInForce),
+    NotYetInForce,
+    /// A failover or a restore has taken a change back before it was in force.
+    #[error("the database has gone back behind the change")]
+    TakenBack,
     /// A task of ours ended before its work did.
     #[error("the operation was cut short")]
     CutShort(#[from] tokio::task::JoinError),
@@ -256,15 +259,14 @@ impl Error {
                     Quoted(given)
                 ),
             ),
-            Self::NotYetInForce(_) => of(
+            Self::NotYetInForce => of(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "NotYetInForce",
-                "The change is durable, so do not repeat it; but another process may still go by what \
-                 was before, since the database has not said for a while that this is the only one. \
-                 listMcpAccessKeys and listMcpApiKeys show how it stands."
+                "The change is durable, so do not repeat it; but a replica may still go by what was \
+                 before. It is in force once listMcpAccessKeys says so."
                     .to_owned(),
             ),
-            Self::Store(_) | Self::CutShort(_) | Self::Rendering(_) => of(
+            Self::Store(_) | Self::TakenBack | Self::CutShort(_) | Self::Rendering(_) => of(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "InternalServerError",
                 "The operation failed here. What it was to change may have stayed as it was: \
@@ -299,7 +301,6 @@ impl From<store::Error> for Error {
             }
             error @ (store::Error::Key(_)
             | store::Error::InUse(_)
-            | store::Error::Served
             | store::Error::Migrating
             | store::Error::Newer { .. }
             | store::Error::Address(_)

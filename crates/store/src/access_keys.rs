@@ -5,7 +5,7 @@ use sqlx::{Any, Transaction};
 
 use crate::audit::{self, Action};
 use crate::backend::Attempt;
-use crate::{Error, Result, Revision, Store, revision};
+use crate::{Change, Error, Result, Revision, Store, revision};
 
 /// Who stands in the records for what Keyward does by itself.
 const KEYWARD: &str = "keyward";
@@ -71,7 +71,7 @@ impl Store {
             let key = AccessKey::generate(&mut SysRng).map_err(Error::Key)?;
             self.insert_access_key(&mut tx, &app, slot, &key, (now, KEYWARD), revision).await?;
         }
-        revision::increment(&mut tx).await?;
+        self.count_up(&mut tx).await?;
         Ok(Found::Made(tx, app))
     }
 
@@ -85,16 +85,18 @@ impl Store {
         by: &Authorized<Owner>,
         slot: Slot,
         key: &AccessKey,
-    ) -> Result<Revision> {
+    ) -> Result<Change> {
+        let audit_id = &audit::new_id();
         self.retried(|attempt| async move {
             if attempt == Attempt::Again
-                && let Some(revision) = self.in_time(self.regenerated_at(by.app(), key)).await?
+                && let Some(change) = self.in_time(self.audited(audit_id)).await?
             {
-                return Ok(revision);
+                return Ok(change);
             }
-            let (tx, revision) = self.in_time(self.write_regeneration(by, slot, key)).await?;
+            let (tx, change) =
+                self.in_time(self.write_regeneration(by, slot, key, audit_id)).await?;
             self.commit(tx).await?;
-            Ok(revision)
+            Ok(change)
         })
         .await
     }
@@ -104,7 +106,8 @@ impl Store {
         by: &Authorized<Owner>,
         slot: Slot,
         key: &AccessKey,
-    ) -> Result<(Transaction<'static, Any>, Revision)> {
+        audit_id: &str,
+    ) -> Result<(Transaction<'static, Any>, Change)> {
         let now = self.clock.now();
         let mut tx = self.begin_change().await?;
         sqlx::query(
@@ -119,22 +122,25 @@ impl Store {
         let revision = next_revision(&mut tx).await?;
         self.insert_access_key(&mut tx, &by.app(), slot, key, (now, by.by()), revision).await?;
         let detail = json!({ "accessKeyId": key.id().to_string() });
-        audit::record(&mut tx, by, now, Action::Regenerate, &slot.to_string(), detail).await?;
-        let made = revision::increment(&mut tx).await?;
-        Ok((tx, made))
+        let subject = slot.to_string();
+        audit::record(&mut tx, by, now, audit_id, Action::Regenerate, &subject, detail).await?;
+        let name = self.count_up(&mut tx).await?;
+        Ok((tx, Change { name, audit_id: audit_id.to_owned() }))
     }
 
-    /// The revision that put `key` in force, if that is durable: an earlier attempt is over, since it is
-    /// waited for.
-    async fn regenerated_at(&self, app: AppId, key: &AccessKey) -> Result<Option<Revision>> {
+    /// The change that wrote this audit row, if it is durable: an earlier attempt is over, since it is waited
+    /// for. Its revision is the newest one, or was before it.
+    pub(crate) async fn audited(&self, audit_id: &str) -> Result<Option<Change>> {
         let mut tx = self.begin_change().await?;
-        let row: Option<(i64,)> =
-            sqlx::query_as("SELECT revision FROM access_keys WHERE app_id = $1 AND id = $2")
-                .bind(app.as_bytes().to_vec())
-                .bind(key.id().as_bytes().to_vec())
-                .fetch_optional(&mut *tx)
-                .await?;
-        Ok(row.map(|(revision,)| Revision::new(revision)))
+        let row: Option<(i64,)> = sqlx::query_as("SELECT at FROM audit_events WHERE id = $1")
+            .bind(audit_id.to_owned())
+            .fetch_optional(&mut *tx)
+            .await?;
+        if row.is_none() {
+            return Ok(None);
+        }
+        let name = revision::current(&mut tx).await?;
+        Ok(Some(Change { name, audit_id: audit_id.to_owned() }))
     }
 
     /// The two slots, primary first.

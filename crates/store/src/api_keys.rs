@@ -9,7 +9,7 @@ use sqlx::{Any, Row as _, Transaction};
 use crate::access_keys::{access_key_id, parse_slot};
 use crate::audit::{self, Action};
 use crate::backend::Attempt;
-use crate::{Error, Result, Revision, Store, revision};
+use crate::{Change, Error, Result, Store, revision};
 
 /// The columns that [`parse_row`] reads, in its order. A macro, since `concat!` takes literals only.
 macro_rules! api_key_columns {
@@ -186,7 +186,8 @@ impl Store {
             "scopes": scopes,
             "label": request.label,
         });
-        audit::record(&mut tx, by, now, Action::Issue, &id.to_string(), detail).await?;
+        let audit_id = audit::new_id();
+        audit::record(&mut tx, by, now, &audit_id, Action::Issue, &id.to_string(), detail).await?;
         Ok((Some(tx), key))
     }
 
@@ -196,14 +197,15 @@ impl Store {
     /// [`Error::NotFound`] where the app's register has no API key of that id, or of the id that a
     /// narrowed key shares with its parent. A child id alone is taken as it is.
     /// [`Error::Database`], with nothing changed; [`Error::OutcomeUnknown`].
-    pub async fn revoke(&self, by: &Authorized<Owner>, id: RevokedId) -> Result<Revision> {
+    pub async fn revoke(&self, by: &Authorized<Owner>, id: RevokedId) -> Result<Change> {
+        let audit_id = &audit::new_id();
         // An attempt that finds what an earlier one did has nothing to change, and says the revision.
         self.retried(|_| async move {
-            let (tx, revision) = self.in_time(self.write_revocation(by, id)).await?;
+            let (tx, change) = self.in_time(self.write_revocation(by, id, audit_id)).await?;
             if let Some(tx) = tx {
                 self.commit(tx).await?;
             }
-            Ok(revision)
+            Ok(change)
         })
         .await
     }
@@ -212,7 +214,8 @@ impl Store {
         &self,
         by: &Authorized<Owner>,
         id: RevokedId,
-    ) -> Result<(Option<Transaction<'static, Any>>, Revision)> {
+        audit_id: &str,
+    ) -> Result<(Option<Transaction<'static, Any>>, Change)> {
         let now = self.clock.now();
         let app = by.app();
         let mut tx = self.begin_change().await?;
@@ -235,14 +238,23 @@ impl Store {
         .bind(by.by().to_owned())
         .execute(&mut *tx)
         .await?;
+        let subject = id.to_string();
         if inserted.rows_affected() == 0 {
-            let (value,): (i64,) =
-                sqlx::query_as("SELECT value FROM revision").fetch_one(&mut *tx).await?;
-            return Ok((None, Revision::new(value)));
+            let (audit_id,): (String,) = sqlx::query_as(
+                "SELECT id FROM audit_events WHERE app_id = $1 AND action = $2 AND subject = $3 \
+                 ORDER BY at DESC LIMIT 1",
+            )
+            .bind(app.as_bytes().to_vec())
+            .bind(Action::Revoke.as_str())
+            .bind(subject)
+            .fetch_one(&mut *tx)
+            .await?;
+            let name = revision::current(&mut tx).await?;
+            return Ok((None, Change { name, audit_id }));
         }
-        audit::record(&mut tx, by, now, Action::Revoke, &id.to_string(), json!({})).await?;
-        let revision = revision::increment(&mut tx).await?;
-        Ok((Some(tx), revision))
+        audit::record(&mut tx, by, now, audit_id, Action::Revoke, &subject, json!({})).await?;
+        let name = self.count_up(&mut tx).await?;
+        Ok((Some(tx), Change { name, audit_id: audit_id.to_owned() }))
     }
 
     /// At most `limit` issued API keys of the app, newest first, behind the key `after`.

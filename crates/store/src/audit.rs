@@ -13,7 +13,7 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Issue => "issueApiKey",
             Self::Regenerate => "regenerateAccessKey",
@@ -22,11 +22,17 @@ impl Action {
     }
 }
 
+/// Names an audit row before it is written, so that whoever was not told can look for it.
+pub(crate) fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
 /// Writes the audit row of a change, in the change's own transaction.
 pub(crate) async fn record<P: Permission>(
     tx: &mut sqlx::AnyConnection,
     by: &Authorized<P>,
     at: Timestamp,
+    id: &str,
     action: Action,
     subject: &str,
     detail: Value,
@@ -35,7 +41,7 @@ pub(crate) async fn record<P: Permission>(
         "INSERT INTO audit_events (id, app_id, at, caller, action, subject, detail) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
-    .bind(Uuid::now_v7().to_string())
+    .bind(id.to_owned())
     .bind(by.app().as_bytes().to_vec())
     .bind(at.unix_ms())
     .bind(by.by().to_owned())

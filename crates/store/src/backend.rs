@@ -3,7 +3,7 @@
 mod address;
 mod attempt;
 mod embedded;
-mod leases;
+pub(crate) mod leases;
 mod migrate;
 mod postgres;
 
@@ -14,24 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keys::{Clock, MasterKeys};
-use sqlx::{Any, AnyPool, Transaction};
+use lease::{RevisionName, Terms};
+use sqlx::postgres::PgListener;
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::time::timeout;
 
 pub use self::address::DatabaseAddress;
 pub(crate) use self::attempt::Attempt;
 use self::embedded::FolderLock;
-pub(crate) use self::postgres::Claimed;
-use self::postgres::Serving;
 pub use self::postgres::{Patience, PostgresSettings};
-use crate::hold::Hold;
-use crate::{Error, Result};
+use crate::{Error, Result, revision};
 
 /// The durable half: one database.
 pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) masters: Arc<MasterKeys>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) hold: Arc<Hold>,
     database: Database,
     patience: Patience,
     _lock: FolderLock,
@@ -40,7 +38,7 @@ pub struct Store {
 /// Which one it is, and what that needs besides a pool.
 enum Database {
     Embedded,
-    Postgres(Box<Serving>),
+    Postgres(Box<PostgresSettings>),
 }
 
 impl fmt::Debug for Store {
@@ -63,17 +61,15 @@ impl Store {
         let lock = FolderLock::take(dir)?;
         sqlx::any::install_default_drivers();
         let pool = embedded::open(dir).await?;
-        let hold = Arc::new(Hold::for_ever());
         let (database, patience) = (Database::Embedded, Patience::default());
-        Ok(Self { pool, masters, clock, hold, database, patience, _lock: lock })
+        Ok(Self { pool, masters, clock, database, patience, _lock: lock })
     }
 
     /// Connects to PostgreSQL and brings the database up to this version. `dir` is the data folder, which
     /// this process alone uses as well.
     ///
     /// # Errors
-    /// [`Error::InUse`] and [`Error::Folder`] as [`Self::open`]; [`Error::Served`] where another process
-    /// serves from the database; [`Error::Newer`] where a newer version has taken from it what this one
+    /// [`Error::InUse`] and [`Error::Folder`] as [`Self::open`]; [`Error::Newer`] where a newer version has taken from it what this one
     /// needs; [`Error::Migrating`]; [`Error::Database`] where it cannot be reached.
     pub async fn connect(
         settings: &PostgresSettings,
@@ -84,32 +80,64 @@ impl Store {
         let lock = FolderLock::take(dir)?;
         sqlx::any::install_default_drivers();
         postgres::migrate(settings).await?;
-        let hold = Arc::new(Hold::none());
-        let serving = Serving::take(settings, &hold).await?;
         let pool = postgres::pool(settings).await?;
-        let database = Database::Postgres(Box::new(serving));
+        let database = Database::Postgres(Box::new(settings.clone()));
         let patience = settings.patience;
-        Ok(Self { pool, masters, clock, hold, database, patience, _lock: lock })
+        Ok(Self { pool, masters, clock, database, patience, _lock: lock })
     }
 
     /// Closes every connection; the locks go with the value.
     pub async fn close(&self) {
         match &self.database {
             Database::Embedded => self.pool.close().await,
-            Database::Postgres(serving) => {
-                serving.end().await;
+            Database::Postgres(_) => {
                 // One that hangs is not waited for.
                 drop(timeout(self.patience.answer, self.pool.close()).await);
             }
         }
     }
 
-    /// Sees to it that this process may go on by what it has in memory; returns from time to time.
-    pub(crate) async fn stay(&self) -> Claimed {
+    /// What a lease on the store is; none on the embedded one, which nobody else can change.
+    pub(crate) const fn terms(&self) -> Option<Terms> {
         match &self.database {
-            Database::Embedded => std::future::pending().await,
-            Database::Postgres(serving) => serving.keep(&self.hold).await,
+            Database::Embedded => None,
+            Database::Postgres(settings) => Some(settings.terms),
         }
+    }
+
+    /// Connects outside the pool.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::TooSlow`]; also on the embedded store, which has no such connections.
+    pub(crate) async fn connect_alone(&self) -> Result<AnyConnection> {
+        match &self.database {
+            Database::Embedded => Err(Error::NotFound("connection")),
+            Database::Postgres(settings) => postgres::connect_alone(settings).await,
+        }
+    }
+
+    /// Hears of changes until the connection is lost. `changed` is called for each, and once when it begins
+    /// to listen, since something may have been missed before.
+    pub(crate) async fn listen(&self, changed: impl Fn() + Send + Sync) -> Result<()> {
+        let Database::Postgres(settings) = &self.database else {
+            return std::future::pending().await;
+        };
+        let mut listener = PgListener::connect(settings.address.expose()).await?;
+        listener.listen(postgres::CHANNEL).await?;
+        changed();
+        while listener.try_recv().await?.is_some() {
+            changed();
+        }
+        Ok(())
+    }
+
+    /// Counts the revision up, and has replicas told: the last statements of every change that must be in
+    /// force.
+    pub(crate) async fn count_up(&self, tx: &mut AnyConnection) -> Result<RevisionName> {
+        if let Database::Postgres(_) = self.database {
+            sqlx::query(postgres::TELL).execute(&mut *tx).await?;
+        }
+        revision::increment(tx).await
     }
 
     /// Whether operators' tokens are kept here and not in the data folder, since other replicas have

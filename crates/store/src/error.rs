@@ -14,9 +14,6 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// Another process serves from the database: until replicas share one, only one may.
-    #[error("another process serves from this database")]
-    Served,
     /// Another process has been migrating the database for a minute.
     #[error("another process is migrating the database, and has not come to an end in time")]
     Migrating,

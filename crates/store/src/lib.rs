@@ -26,8 +26,8 @@ pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use error::Error;
-pub use replica::{Claim, Cut, NotYetInForce, OpenResponse, Replica, ServedApp, Suspended};
-pub use revision::{ChangeId, Revision};
+pub use replica::{Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
+pub use revision::{Change, ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};
 
 /// What this crate's operations return.

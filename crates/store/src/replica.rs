@@ -1,3 +1,4 @@
+mod leasing;
 mod open;
 
 use std::fmt;
@@ -8,16 +9,19 @@ use std::time::Duration;
 use app::App;
 use arc_swap::ArcSwap;
 use keys::{ApiKeyId, AppId, Clock, Timestamp};
+use lease::Holder;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use url::Url;
 
+use self::leasing::Leasing;
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
-use crate::backend::Claimed;
-use crate::{Catalog, Error, Result, Revision, Snapshot, Store};
+use crate::backend::leases::Nameplate;
+use crate::hold::Hold;
+use crate::{Catalog, Change, Error, Result, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
 /// nothing more whatever happens: this only lets its end reach the client first. A client that takes
@@ -39,10 +43,6 @@ const LOOK_AT_CLOCK: Duration = Duration::from_millis(25);
 /// How long a replica that could not read the store waits before it asks again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a change waits for the claim to the database to come back. It is asked for every second, and
-/// takes 6 seconds where another process has had it.
-const CLAIM_BACK: Duration = Duration::from_secs(10);
-
 /// An app as a replica is told to serve it.
 #[derive(Clone, Debug)]
 pub struct ServedApp {
@@ -62,10 +62,16 @@ pub struct ServedApp {
 #[error("this replica has lost touch with its store")]
 pub struct Suspended;
 
-/// The change is durable, and may not be in force everywhere.
+/// Why a change is not in force, though it was durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the change is durable, and not yet in force everywhere")]
-pub struct NotYetInForce;
+pub enum NotInForce {
+    /// It is durable, and a replica may still go by what was before it.
+    #[error("the change is durable, and not yet in force everywhere")]
+    NotYet,
+    /// The database has gone back behind it, by a failover or a restore.
+    #[error("the database has gone back behind the change")]
+    TakenBack,
+}
 
 /// The half in memory: what decides, and what was admitted by it and is still open.
 pub struct Replica {
@@ -80,6 +86,9 @@ pub struct Replica {
     served: Mutex<Vec<ServedApp>>,
     installed: watch::Sender<u64>,
     catalog: Catalog,
+    hold: Hold,
+    /// None where nobody else can change the store.
+    leasing: Option<Arc<Leasing>>,
 }
 
 impl fmt::Debug for Replica {
@@ -99,8 +108,16 @@ impl Replica {
         apps: Vec<ServedApp>,
     ) -> Result<Arc<Self>> {
         let snapshot = Snapshot::new(store.load_trust().await?, &apps)?;
+        let (hold, leasing) = match store.terms() {
+            None => (Hold::ForEver, None),
+            Some(terms) => {
+                let holder = Holder::new(terms);
+                let hold = Hold::Lease(holder.term());
+                (hold, Some(Arc::new(Leasing::new(holder, terms, nameplate()))))
+            }
+        };
         Ok(Arc::new(Self {
-            open: Arc::new(OpenResponses::new(Arc::clone(&clock), Arc::clone(&store.hold))),
+            open: Arc::new(OpenResponses::new(Arc::clone(&clock), hold.clone())),
             store,
             clock,
             catalog: Catalog::new(&snapshot),
@@ -109,6 +126,8 @@ impl Replica {
             shutting_down: AtomicBool::new(false),
             served: Mutex::new(apps),
             installed: watch::Sender::new(0),
+            hold,
+            leasing,
         }))
     }
 
@@ -120,7 +139,7 @@ impl Replica {
         let snapshot = self.snapshot.load_full();
         let admits = !self.suspended.load(Ordering::SeqCst)
             && !self.shutting_down.load(Ordering::SeqCst)
-            && self.store.hold.is_live();
+            && self.hold.is_live();
         if admits { Ok(snapshot) } else { Err(Suspended) }
     }
 
@@ -160,27 +179,21 @@ impl Replica {
         &self.catalog
     }
 
-    /// Returns once no response goes on anywhere, and none begins, that a snapshot older than `revision`
+    /// Returns once no response goes on anywhere, and none begins, that a snapshot older than `change`
     /// alone would allow.
     ///
-    /// If the store cannot be read, that is brought about by admitting nothing at all until it can.
+    /// If the embedded store cannot be read, that is brought about by admitting nothing at all until it can.
     ///
     /// # Errors
-    /// [`NotYetInForce`] where nobody says for too long that this process is the only one: another one may
-    /// serve from the same database, by what it read before the change.
-    pub async fn in_force(self: &Arc<Self>, revision: Revision) -> Result<(), NotYetInForce> {
-        let served = self.served.lock().await;
-        if self.snapshot.load().revision < revision || self.suspended.load(Ordering::SeqCst) {
-            self.reload(&served).await;
+    /// [`NotInForce`] on PostgreSQL, where that cannot be had within a lease and 5 seconds.
+    pub async fn in_force(self: &Arc<Self>, change: &Change) -> Result<(), NotInForce> {
+        if let Some(leasing) = &self.leasing {
+            return self.wait_for_all(leasing, change).await;
         }
-        drop(served);
-        // Asked after the change: whoever serves next reads the store after this process's claim has ended.
-        let until = Instant::now() + CLAIM_BACK;
-        while !self.store.hold.is_live() {
-            if Instant::now() >= until {
-                return Err(NotYetInForce);
-            }
-            tokio::time::sleep(LOOK_AT_CLOCK).await;
+        let served = self.served.lock().await;
+        let is_older = self.snapshot.load().revision < change.revision();
+        if is_older || self.suspended.load(Ordering::SeqCst) {
+            self.reload(&served).await;
         }
         Ok(())
     }
@@ -215,6 +228,9 @@ impl Replica {
         self.shutting_down.store(true, Ordering::SeqCst);
         let closing = self.open.cut_where(|_| Err(Cut::ShuttingDown));
         self.leave(closing).await;
+        if let Some(leasing) = &self.leasing {
+            self.end_lease(leasing).await;
+        }
     }
 
     /// Reads the store again, whether or not it is known to have changed: for a change of which
@@ -232,6 +248,9 @@ impl Replica {
     }
 
     async fn reload(self: &Arc<Self>, served: &[ServedApp]) {
+        if let Some(leasing) = &self.leasing {
+            return self.load(leasing, served, true).await;
+        }
         match self.read(served).await {
             Ok(snapshot) => self.install(snapshot).await,
             Err(error) => {
@@ -269,8 +288,8 @@ impl Replica {
         }
     }
 
-    /// Ends what was opened with a key that expires, keeps this process's claim to its store, and asks
-    /// the store again while suspended; runs until `stop` is ready.
+    /// Ends what was opened with a key that expires, holds the lease, and asks the store again while
+    /// suspended; runs until `stop` is ready.
     pub async fn tend(self: Arc<Self>, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = stop => {}
@@ -284,13 +303,10 @@ impl Replica {
         loop {
             tokio::time::sleep(LOOK_AT_CLOCK).await;
             self.open.cut_expired();
-            let is_live = self.store.hold.is_live();
-            if !is_live && !self.suspended.swap(true, Ordering::SeqCst) {
-                error!("Nobody says that this process is the only one: admitting nothing");
-                self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+            if let Some(leasing) = &self.leasing {
+                self.cut_if_lapsed(leasing).await;
             }
-            let is_due = asked_at.elapsed() >= RELOAD_PAUSE;
-            if is_live && is_due && self.suspended.load(Ordering::SeqCst) {
+            if self.suspended.load(Ordering::SeqCst) && asked_at.elapsed() >= RELOAD_PAUSE {
                 let served = self.served.lock().await;
                 self.reload(&served).await;
                 asked_at = Instant::now();
@@ -298,17 +314,31 @@ impl Replica {
         }
     }
 
-    /// Keeps this process's claim to its store for as long as it is polled: also while requests end
-    /// that began before a shutdown.
+    /// Holds the lease for as long as it is polled: also while requests end that began before a shutdown.
     pub async fn stay(self: &Arc<Self>) {
-        loop {
-            if self.store.stay().await == Claimed::Anew {
-                // Before the claim is good for anything, and once nobody installs what was read earlier.
-                let served = self.served.lock().await;
-                self.suspended.store(true, Ordering::SeqCst);
-                self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
-                self.reload(&served).await;
+        match &self.leasing {
+            None => std::future::pending().await,
+            Some(leasing) => {
+                tokio::join!(self.hold_lease(leasing), self.listen(leasing));
             }
         }
     }
+
+    /// Hears of changes. A connection that is lost says nothing by itself, and is made anew.
+    async fn listen(&self, leasing: &Leasing) {
+        loop {
+            if let Err(error) = self.store.listen(|| leasing.changed()).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot hear of changes, and looks for them instead: {error}"
+                );
+            }
+            tokio::time::sleep(RELOAD_PAUSE).await;
+        }
+    }
+}
+
+fn nameplate() -> Nameplate {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Nameplate { name, version: env!("CARGO_PKG_VERSION").to_owned() }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use app::{App, Server};
 use keys::{AppId, KeyRing, Slot, Timestamp};
+use lease::RevisionName;
 use url::Url;
 
 use crate::access_keys::{access_key_id, app_id, parse_slot};
@@ -60,6 +61,11 @@ impl Snapshot {
             })
             .collect::<Result<_>>()?;
         Ok(Self { revision, change, apps })
+    }
+
+    /// Names what it reflects.
+    pub(crate) fn name(&self) -> RevisionName {
+        RevisionName { revision: self.revision, change: self.change.clone() }
     }
 
     /// Every app that this replica serves.

@@ -130,12 +130,12 @@ impl Fixture {
     pub(crate) async fn regenerate(&self, slot: Slot) {
         let key = AccessKey::generate(&mut SysRng).unwrap();
         let revision = self.store.regenerate(&self.owner(), slot, &key).await.unwrap();
-        self.replica.in_force(revision).await.unwrap();
+        self.replica.in_force(&revision).await.unwrap();
     }
 
     pub(crate) async fn revoke(&self, id: RevokedId) {
         let revision = self.store.revoke(&self.owner(), id).await.unwrap();
-        self.replica.in_force(revision).await.unwrap();
+        self.replica.in_force(&revision).await.unwrap();
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

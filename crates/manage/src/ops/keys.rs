@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use keys::permission::{Issuer, Owner, Reader};
 use keys::{AccessKey, ApiKey, ApiKeyId, Authorized, RevokedId, Slot, SysRng, Terms, Timestamp};
-use store::{AccessKeyRow, ApiKeyRow, Issue, Page, Revision};
+use store::{AccessKeyRow, ApiKeyRow, Change, Issue, Page};
 use tracing::info;
 
 use crate::error::{Error, Result};
@@ -84,10 +84,10 @@ impl Manage {
         let store = Arc::clone(&self.store);
         self.put_in_force(async move {
             let key = AccessKey::generate(&mut SysRng).map_err(store::Error::Key)?;
-            let revision = store.regenerate(&by, slot, &key).await?;
+            let change = store.regenerate(&by, slot, &key).await?;
             info!(caller.name = by.by(), slot = %slot, access_key.id = %key.id(),
                 "{} regenerated the {slot} access key", by.by());
-            Ok(revision)
+            Ok(change)
         })
         .await
     }
@@ -116,9 +116,9 @@ impl Manage {
         }
         let store = Arc::clone(&self.store);
         let change = async move {
-            let revision = store.revoke(&by, id).await?;
+            let change = store.revoke(&by, id).await?;
             info!(caller.name = by.by(), api_key.id = %id, "{} revoked the API key {id}", by.by());
-            Ok(revision)
+            Ok(change)
         };
         let revoked = self.put_in_force(change).await;
         match revoked {
@@ -159,12 +159,16 @@ impl Manage {
     /// Makes a change and waits until it is in force, both apart from who asked for it.
     async fn put_in_force(
         &self,
-        change: impl Future<Output = store::Result<Revision>> + Send + 'static,
+        change: impl Future<Output = store::Result<Change>> + Send + 'static,
     ) -> Result<()> {
         let replica = Arc::clone(&self.replica);
         let task = self.tasks.spawn(async move {
             match change.await {
-                Ok(revision) => Ok(replica.in_force(revision).await?),
+                Ok(change) => match replica.in_force(&change).await {
+                    Ok(()) => Ok(()),
+                    Err(store::NotInForce::NotYet) => Err(Error::NotYetInForce),
+                    Err(store::NotInForce::TakenBack) => Err(Error::TakenBack),
+                },
                 Err(error @ store::Error::OutcomeUnknown(_)) => {
                     // To decide by what the store says now, or to admit nothing while it says
                     // nothing, is right whether or not the change is durable.

@@ -96,6 +96,11 @@ impl DatabaseAddress {
         })
     }
 
+    /// The whole address, for the driver alone.
+    pub(super) fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+
     pub(super) fn options(&self) -> Result<AnyConnectOptions> {
         sqlx::any::install_default_drivers();
         let mut url = self.0.clone();

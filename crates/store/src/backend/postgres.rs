@@ -1,17 +1,14 @@
-//! PostgreSQL: how it is connected to, how its transactions begin, and who may serve from it.
+//! PostgreSQL: how it is connected to, and how its transactions begin.
 
 use std::time::Duration;
 
+use lease::Terms;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Row as _};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
-use tracing::{error, info, warn};
-use uuid::Uuid;
+use tokio::time::timeout;
 
 use super::attempt::KEEP_TRYING;
 use super::{DatabaseAddress, migrate};
-use crate::hold::{Hold, since_boot};
 use crate::{Error, Result};
 
 /// The connections of the pool, where the configuration does not say: each replica takes as many of the
@@ -23,8 +20,6 @@ const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The advisory lock of whoever migrates. The numbers are arbitrary, and must never change.
 pub(super) const MIGRATING: i64 = 0x6b65_7977_6172_6401;
-/// That of whoever serves, while only one process may.
-const SERVING: i64 = 0x6b65_7977_6172_6402;
 
 /// Timeouts of every connection: nothing waits for ever, and nothing that hangs holds up others.
 const SESSION: &str = "SET lock_timeout = '2s'; SET statement_timeout = '2s'; \
@@ -47,25 +42,14 @@ pub(super) const ALONE: &str = "SELECT pg_advisory_xact_lock(7738725088349021187
 pub(super) const NOT_AMID_A_CHANGE: &str =
     "SELECT pg_advisory_xact_lock_shared(7738725088349021187)";
 
+/// The channel that tells replicas of changes. It only wakes them: they look by themselves as well.
+pub(super) const CHANNEL: &str = "keyward";
+/// Tells them, once the transaction ends well.
+pub(super) const TELL: &str = "SELECT pg_notify('keyward', '')";
+
 /// Says whether a connection that was given back is in no transaction: a task that was dropped between a BEGIN and
 /// its answer leaves one that nobody knows of.
 const AT_REST: &str = "SELECT now() = statement_timestamp()";
-
-/// How long a process goes on serving after it last heard that it is the only one, counted from the question.
-const HOLD: Duration = Duration::from_secs(5);
-
-/// How long one waits that follows another that did not say goodbye: as long, and a sixth more, since no two
-/// clocks run alike.
-const FOLLOW: Duration = Duration::from_secs(6);
-
-/// How often it asks.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a process that starts waits for the one before it to be gone.
-const TAKE_WITHIN: Duration = Duration::from_secs(3);
-
-/// How often it looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a database is reached by, and by how many connections.
 #[derive(Clone, Debug)]
@@ -76,13 +60,20 @@ pub struct PostgresSettings {
     pub max_connections: u32,
     /// How long it is waited for.
     pub patience: Patience,
+    /// What a replica that has lost the database goes on for, and a change waits for one that is gone.
+    pub terms: Terms,
 }
 
 impl PostgresSettings {
     /// The usual ones.
     #[must_use]
     pub fn new(address: DatabaseAddress) -> Self {
-        Self { address, max_connections: MAX_CONNECTIONS, patience: Patience::default() }
+        Self {
+            address,
+            max_connections: MAX_CONNECTIONS,
+            patience: Patience::default(),
+            terms: Terms::default(),
+        }
     }
 }
 
@@ -140,143 +131,19 @@ async fn connect(settings: &PostgresSettings) -> Result<AnyConnection> {
     connected.map_err(|_| Error::TooSlow)?.map_err(Into::into)
 }
 
+/// Connects outside the pool, with the timeouts of every connection.
+pub(super) async fn connect_alone(settings: &PostgresSettings) -> Result<AnyConnection> {
+    let mut connection = connect(settings).await?;
+    let set = timeout(settings.patience.answer, sqlx::raw_sql(SESSION).execute(&mut connection));
+    set.await.map_err(|_| Error::TooSlow)??;
+    Ok(connection)
+}
+
 /// Brings the database up to this version, on a connection of its own that waits longer than others may.
 pub(super) async fn migrate(settings: &PostgresSettings) -> Result<()> {
     let mut connection = connect(settings).await?;
     migrate::postgres(&mut connection).await?;
     // It is of no more use, however it ends.
     drop(connection.close().await);
-    Ok(())
-}
-
-/// The claim of this process to be the only one that serves from the database.
-///
-/// It is an advisory lock on a connection of its own. Losing the connection loses the lock, which nobody
-/// tells: so the process asks again and again, goes on for [`HOLD`] after the last question that was
-/// answered, and admits nothing after that. Who takes the lock after it waits for longer first.
-pub(super) struct Serving {
-    settings: PostgresSettings,
-    process: String,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    connection: Option<AnyConnection>,
-    was_lost: bool,
-}
-
-/// What became of the claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Claimed {
-    /// Nobody else has served meanwhile.
-    Kept,
-    /// Somebody else has: what is in memory is not what the store holds. It must be read again, and
-    /// nothing admitted until then.
-    Anew,
-    /// It is not ours now.
-    Lost,
-}
-
-impl Serving {
-    /// Claims it, once whoever served before is gone.
-    pub(super) async fn take(settings: &PostgresSettings, hold: &Hold) -> Result<Self> {
-        let process = Uuid::new_v4().simple().to_string();
-        let serving = Self { settings: settings.clone(), process, state: Mutex::default() };
-        let until = Instant::now() + TAKE_WITHIN;
-        loop {
-            let mut state = serving.state.lock().await;
-            if serving.claim(&mut state).await? != Claimed::Lost {
-                drop(state);
-                serving.ask(hold).await?;
-                return Ok(serving);
-            }
-            if Instant::now() >= until {
-                return Err(Error::Served);
-            }
-            drop(state);
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    }
-
-    /// Asks again, after a while.
-    pub(super) async fn keep(&self, hold: &Hold) -> Claimed {
-        tokio::time::sleep(ASK_EVERY).await;
-        let claimed = self.ask(hold).await;
-        let mut state = self.state.lock().await;
-        let is_lost = !matches!(claimed, Ok(Claimed::Kept | Claimed::Anew));
-        if is_lost && !state.was_lost {
-            match &claimed {
-                Ok(_) => error!("Another process serves from the database"),
-                Err(error) => warn!(
-                    error = error as &dyn std::error::Error,
-                    "Cannot ask the database whether this process is the only one: {error}"
-                ),
-            }
-        } else if state.was_lost && !is_lost {
-            info!("This process is the only one again that serves from the database");
-        }
-        state.was_lost = is_lost;
-        claimed.unwrap_or(Claimed::Lost)
-    }
-
-    async fn ask(&self, hold: &Hold) -> Result<Claimed> {
-        let mut state = self.state.lock().await;
-        let asked_at = since_boot();
-        if let Some(held) = &mut state.connection {
-            if let Ok(Ok(())) = timeout(ASK_EVERY, held.ping()).await {
-                hold.extend(asked_at + HOLD);
-                return Ok(Claimed::Kept);
-            }
-            state.connection = None;
-        }
-        // Where it is claimed again, the next question says that it may go on.
-        self.claim(&mut state).await
-    }
-
-    /// Takes the lock, and waits until nobody goes on who had it before.
-    async fn claim(&self, state: &mut State) -> Result<Claimed> {
-        let mut connection = connect(&self.settings).await?;
-        sqlx::raw_sql(SESSION).execute(&mut connection).await?;
-        let (locked,): (bool,) = sqlx::query_as("SELECT pg_try_advisory_lock($1)")
-            .bind(SERVING)
-            .fetch_one(&mut connection)
-            .await?;
-        if !locked {
-            return Ok(Claimed::Lost);
-        }
-        let (process,): (String,) =
-            sqlx::query_as("SELECT process FROM serving").fetch_one(&mut connection).await?;
-        let claimed = if process == self.process { Claimed::Kept } else { Claimed::Anew };
-        if claimed == Claimed::Anew {
-            if !process.is_empty() {
-                tokio::time::sleep(FOLLOW).await;
-            }
-            name(&mut connection, &process, &self.process).await?;
-        }
-        state.connection = Some(connection);
-        Ok(claimed)
-    }
-
-    /// Says that nobody goes on, and gives the lock back.
-    pub(super) async fn end(&self) {
-        if let Some(mut connection) = self.state.lock().await.connection.take() {
-            let ended = async {
-                name(&mut connection, &self.process, "").await?;
-                connection.close().await?;
-                Ok::<_, Error>(())
-            };
-            // Where that fails, the next one waits.
-            drop(timeout(self.settings.patience.answer, ended).await);
-        }
-    }
-}
-
-async fn name(connection: &mut AnyConnection, former: &str, process: &str) -> Result<()> {
-    sqlx::query("UPDATE serving SET process = $1 WHERE process = $2")
-        .bind(process.to_owned())
-        .bind(former.to_owned())
-        .execute(connection)
-        .await?;
     Ok(())
 }

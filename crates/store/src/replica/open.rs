@@ -70,7 +70,7 @@ pub(crate) struct OpenResponses {
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicUsize,
     clock: Arc<dyn Clock>,
-    hold: Arc<Hold>,
+    hold: Hold,
 }
 
 struct Shard {
@@ -91,7 +91,7 @@ struct Entry {
 }
 
 impl OpenResponses {
-    pub(crate) fn new(clock: Arc<dyn Clock>, hold: Arc<Hold>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, hold: Hold) -> Self {
         Self { shards: Default::default(), next: AtomicUsize::new(0), clock, hold }
     }
 

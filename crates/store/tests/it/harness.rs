@@ -130,12 +130,20 @@ impl Fixture {
         self.store.issue(&self.issuer(), &request).await.unwrap()
     }
 
-    pub(crate) async fn regenerate(&self, slot: Slot) -> store::Revision {
+    pub(crate) async fn regenerate(&self, slot: Slot) -> store::Change {
         let key = AccessKey::generate(&mut SysRng).unwrap();
         self.store.regenerate(&self.owner(), slot, &key).await.unwrap()
     }
 
     pub(crate) async fn replica(&self, files: &[(&str, &str)]) -> Arc<Replica> {
+        self.replica_of(&self.store, files).await
+    }
+
+    pub(crate) async fn replica_of(
+        &self,
+        store: &Arc<Store>,
+        files: &[(&str, &str)],
+    ) -> Arc<Replica> {
         let served = ServedApp {
             id: self.app,
             name: "helpdesk".to_owned(),
@@ -143,10 +151,11 @@ impl Fixture {
             app: app(files),
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let replica = Replica::start(Arc::clone(&self.store), clock, vec![served]).await.unwrap();
+        let replica = Replica::start(Arc::clone(store), clock, vec![served]).await.unwrap();
         // Ends with the test's runtime.
         let keeping = Arc::clone(&replica);
         drop(tokio::spawn(async move { keeping.stay().await }));
+        replica.admit().await.unwrap();
         replica
     }
 

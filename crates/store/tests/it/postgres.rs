@@ -13,8 +13,8 @@ mod replica;
 #[path = "suite/rotation.rs"]
 mod rotation;
 
-mod claim;
 mod conflicts;
+mod leases;
 mod loss;
 mod tls;
 mod versions;

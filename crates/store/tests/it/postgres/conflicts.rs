@@ -35,8 +35,8 @@ async fn a_lost_race_is_run_again_wherever_it_was_lost() {
         let fixture = super::fixture().await;
         stumble(&fixture, 2, code, in_commit);
         let before = fixture.database().number("SELECT value FROM revision");
-        let revision = fixture.regenerate(Slot::Primary).await;
-        assert_eq!(revision.get(), before + 1);
+        let change = fixture.regenerate(Slot::Primary).await;
+        assert_eq!(change.revision().get(), before + 1);
         assert_eq!(fixture.database().number("SELECT count(*) FROM audit_events"), 1);
     }
 }

@@ -62,16 +62,17 @@ async fn make(change: Change, fixture: &Fixture, issued: ApiKeyId, name: &str) -
             let mut count = format!(
                 "SELECT count(*) FROM access_keys WHERE id = '\\x{id}' AND regenerated_at IS NULL"
             );
-            if let Ok(revision) = made {
-                // What is waited for is what put it in force.
-                write!(count, " AND revision = {revision}").unwrap();
+            if let Ok(change) = &made {
+                // What is waited for is what put it in force, or something later.
+                write!(count, " AND revision <= {}", change.revision()).unwrap();
             }
             Ended { result: made.map(drop), count, audited: 1 }
         }
         Change::Revoke => {
             let made = store.revoke(&fixture.owner(), RevokedId::Key(issued)).await;
             let mut count = format!("SELECT count(*) FROM revocations WHERE id = '{issued}'");
-            if let Ok(revision) = made {
+            if let Ok(change) = &made {
+                let revision = change.revision();
                 write!(count, " AND (SELECT value FROM revision) <= {revision}").unwrap();
             }
             Ended { result: made.map(drop), count, audited: 1 }

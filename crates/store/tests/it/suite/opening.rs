@@ -5,15 +5,7 @@ use super::fixture;
 use crate::harness::{app, host};
 
 #[tokio::test]
-async fn a_second_process_on_the_same_store_is_refused() {
-    let fixture = fixture().await;
-    let second = fixture.open_second().await;
-    assert!(matches!(second, Err(Error::InUse(_) | Error::Served)), "{second:?}");
-    fixture.issue(Slot::Primary).await;
-}
-
-#[tokio::test]
-async fn the_claim_goes_with_the_store() {
+async fn what_holds_a_store_goes_with_it() {
     let fixture = fixture().await.reopen().await.reopen().await;
     fixture.issue(Slot::Primary).await;
 }

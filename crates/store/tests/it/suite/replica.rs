@@ -26,7 +26,7 @@ async fn a_regeneration_cuts_what_its_keys_opened_and_nothing_else() {
     let revision = fixture.regenerate(Slot::Primary).await;
     let in_force = tokio::spawn({
         let replica = Arc::clone(&replica);
-        async move { replica.in_force(revision).await }
+        async move { replica.in_force(&revision).await }
     });
     let cut = Cut::Refused(Refusal::AccessKeyRegenerated);
     assert_eq!(ended.cut().await, cut);
@@ -46,7 +46,7 @@ async fn a_response_registered_before_its_check_is_cut_by_a_change_in_between() 
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let id = RevokedId::Key(issued.id);
     let revision = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
-    replica.in_force(revision).await.unwrap();
+    replica.in_force(&revision).await.unwrap();
     assert_eq!(open.cut().now_or_never(), Some(Cut::Refused(Refusal::Revoked)));
 }
 
@@ -60,7 +60,7 @@ async fn a_client_that_never_leaves_does_not_hold_a_regeneration_and_is_hung_up_
     let stuck = replica.open(fixture.claim(Some(&issued.key)), hangup.clone());
     let secondary = fixture.issue(Slot::Secondary).await;
     let other = replica.open(fixture.claim(Some(&secondary.key)), other_hangup.clone());
-    replica.in_force(fixture.regenerate(Slot::Primary).await).await.unwrap();
+    replica.in_force(&fixture.regenerate(Slot::Primary).await).await.unwrap();
     assert!(stuck.trusted().is_err() && hangup.is_cancelled());
     assert!(other.trusted().is_ok() && !other_hangup.is_cancelled());
 }
@@ -150,7 +150,7 @@ async fn what_is_asked_for_the_operator_goes_on_until_its_server_has_gone() {
     let own = open(store::Claim { is_operators: true, ..fixture.claim(None) });
     let without_key = open(fixture.claim(None));
     let revision = fixture.regenerate(Slot::Primary).await;
-    replica.in_force(revision).await.unwrap();
+    replica.in_force(&revision).await.unwrap();
     assert_eq!(without_key.cut().now_or_never(), Some(Cut::AuthenticationChanged));
     assert!(own.cut().now_or_never().is_none());
     let off = r#"{"version": "2.0", "extensions": {"workflow": {"McpServerEndpoints":
@@ -167,7 +167,7 @@ async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
     let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
     let revision = fixture.regenerate(Slot::Primary).await;
     fixture.store.close().await;
-    replica.in_force(revision).await.unwrap();
+    replica.in_force(&revision).await.unwrap();
     assert_eq!(open.cut().now_or_never(), Some(Cut::Suspended));
     assert!(replica.snapshot().is_err());
 }

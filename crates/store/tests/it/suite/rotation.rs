@@ -18,11 +18,11 @@ async fn regenerating_a_slot_ends_its_keys_and_leaves_the_others() {
 
     let revision = fixture.regenerate(Slot::Primary).await;
     assert_eq!(check(&primary.key), Ok(Slot::Primary), "not in force before it is installed");
-    replica.in_force(revision).await.unwrap();
+    replica.in_force(&revision).await.unwrap();
     assert_eq!(check(&primary.key), Err(AccessKeyRegenerated));
     assert_eq!(check(&secondary.key), Ok(Slot::Secondary));
 
-    replica.in_force(fixture.regenerate(Slot::Secondary).await).await.unwrap();
+    replica.in_force(&fixture.regenerate(Slot::Secondary).await).await.unwrap();
     assert_eq!(check(&secondary.key), Err(AccessKeyRegenerated));
     let row = fixture.store.api_key(&fixture.reader(), primary.id).await.unwrap();
     assert_eq!(row.state, ApiKeyState::AccessKeyRegenerated);
@@ -60,16 +60,16 @@ async fn a_child_dies_alone_or_with_its_parent() {
         |key| replica.snapshot().unwrap().apps()[0].ring.check(&presented(key), START).map(|_| ());
 
     let id = RevokedId::Child(parent.id, child_id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
+    replica.in_force(&fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!(check(&child), Err(Revoked));
     assert_eq!((check(&sibling), check(&parent.key)), (Ok(()), Ok(())));
 
     let id = RevokedId::AnyChild(sibling_id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
+    replica.in_force(&fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!((check(&sibling), check(&parent.key)), (Err(Revoked), Ok(())));
 
     let id = RevokedId::Key(parent.id);
-    replica.in_force(fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
+    replica.in_force(&fixture.store.revoke(&fixture.owner(), id).await.unwrap()).await.unwrap();
     assert_eq!((check(&sibling), check(&parent.key)), (Err(Revoked), Err(Revoked)));
 }
 
@@ -80,11 +80,12 @@ async fn every_change_has_a_revision_of_its_own() {
     let second = fixture.regenerate(Slot::Secondary).await;
     let id = RevokedId::Key(fixture.issue(Slot::Primary).await.id);
     let third = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
-    assert_eq!((second.get(), third.get()), (first.get() + 1, first.get() + 2));
+    let number = |change: &store::Change| change.revision().get();
+    assert_eq!((number(&second), number(&third)), (number(&first) + 1, number(&first) + 2));
     let rows = fixture.store.list_access_keys(&fixture.reader()).await.unwrap();
     let of = |slot| rows.iter().find(|row| row.slot == slot).unwrap().clone();
-    assert_eq!(of(Slot::Primary).revision, first);
-    assert_eq!(of(Slot::Secondary).revision, second);
+    assert_eq!(of(Slot::Primary).revision, first.revision());
+    assert_eq!(of(Slot::Secondary).revision, second.revision());
     assert_eq!(of(Slot::Primary).created_by, "ada");
 }
 

@@ -1,0 +1,68 @@
+//! Several replicas on one database.
+
+use std::sync::Arc;
+
+use keys::{Refusal, RevokedId, Slot};
+use store::{Cut, Replica, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Fixture, START, host, presented};
+
+/// Another process on the same database.
+async fn second(fixture: &Fixture) -> (Arc<Store>, Arc<Replica>) {
+    let store = Arc::new(fixture.open_second().await.unwrap());
+    let replica = fixture.replica_of(&store, &[("host.json", &host("ApiKey"))]).await;
+    (store, replica)
+}
+
+#[tokio::test]
+async fn what_one_replica_ends_is_ended_on_the_other_when_it_returns() {
+    let fixture = super::fixture().await;
+    let one = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let (_store, other) = second(&fixture).await;
+    for _ in 0..5 {
+        let key = fixture.issue(Slot::Primary).await;
+        let revoked = fixture.issue(Slot::Secondary).await;
+        let streams = [&key, &revoked]
+            .map(|key| other.open(fixture.claim(Some(&key.key)), CancellationToken::new()));
+        let check = |key: &store::Issued| {
+            let snapshot = other.snapshot().unwrap();
+            snapshot.apps()[0].ring.check(&presented(&key.key), START).map(drop)
+        };
+        assert_eq!((check(&key), check(&revoked)), (Ok(()), Ok(())));
+        let [stream, other_stream] = streams;
+        drop(tokio::spawn(async move { other_stream.cut().await }));
+        let watched = tokio::spawn(async move { stream.cut().await });
+        one.in_force(&fixture.regenerate(Slot::Primary).await).await.unwrap();
+        assert_eq!(check(&key), Err(Refusal::AccessKeyRegenerated));
+        assert_eq!(watched.await.unwrap(), Cut::Refused(Refusal::AccessKeyRegenerated));
+        let id = RevokedId::Key(revoked.id);
+        let change = fixture.store.revoke(&fixture.owner(), id).await.unwrap();
+        one.in_force(&change).await.unwrap();
+        assert_eq!(check(&revoked), Err(Refusal::Revoked));
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_has_shut_down_is_not_waited_for() {
+    let fixture = super::fixture().await;
+    let one = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let (_store, other) = second(&fixture).await;
+    assert_eq!(fixture.database().number("SELECT count(*) FROM replicas"), 2);
+    other.shut_down().await;
+    assert_eq!(fixture.database().number("SELECT count(*) FROM replicas"), 1);
+    assert!(other.snapshot().is_err() && other.admit().await.is_err());
+    one.in_force(&fixture.regenerate(Slot::Primary).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_is_gone_is_waited_for_a_lease_and_dismissed() {
+    let fixture = super::fixture().await;
+    let one = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    fixture
+        .database()
+        .run("INSERT INTO replicas VALUES ('gone', 7, 1500, 0, 'old', 'elsewhere', '1', 0);");
+    one.in_force(&fixture.regenerate(Slot::Primary).await).await.unwrap();
+    let left = "SELECT count(*) FROM replicas WHERE id = 'gone'";
+    assert_eq!(fixture.database().number(left), 0);
+}
