@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keys::{MasterKey, Role};
-use store::DatabaseAddress;
+use store::{DatabaseAddress, LeaseTerms};
 use url::Url;
 
 pub(crate) use self::check::{
@@ -88,6 +88,8 @@ pub(crate) struct Database {
     pub(crate) password_file: Option<PathBuf>,
     /// The most connections of the pool; the usual number if none.
     pub(crate) max_connections: Option<u32>,
+    /// What follows from the length of a lease.
+    pub(crate) terms: LeaseTerms,
 }
 
 /// Where the master keys come from.

@@ -243,7 +243,7 @@ async fn open_store(
 }
 
 fn database_settings(database: Database) -> Result<PostgresSettings> {
-    let Database { mut address, password_file, max_connections } = database;
+    let Database { mut address, password_file, max_connections, terms } = database;
     if let Some(path) = password_file {
         address = address.with_password(data_dir::read_password(&path)?.expose_secret());
     }
@@ -255,7 +255,7 @@ fn database_settings(database: Database) -> Result<PostgresSettings> {
     }
     let usual = PostgresSettings::new(address);
     let max_connections = max_connections.unwrap_or(usual.max_connections);
-    Ok(PostgresSettings { max_connections, ..usual })
+    Ok(PostgresSettings { max_connections, terms, ..usual })
 }
 
 fn unreadable_store(error: store::Error) -> Error {
@@ -334,6 +334,8 @@ struct Running {
     /// What goes on until it is told to stop.
     chores: TaskTracker,
     stop_chores: CancellationToken,
+    /// After everything that was admitted.
+    stop_lease: CancellationToken,
 }
 
 impl Running {
@@ -353,6 +355,7 @@ impl Running {
             work: TaskTracker::new(),
             chores: TaskTracker::new(),
             stop_chores: CancellationToken::new(),
+            stop_lease: CancellationToken::new(),
         }
     }
 
@@ -397,6 +400,8 @@ impl Running {
         let (upstreams, replica) = (Arc::clone(&self.upstreams), Arc::clone(&self.replica));
         let stopped = stop.clone().cancelled_owned();
         self.chores.spawn(async move { upstreams.discover(&replica, &*clock, stopped).await });
+        let holding = Arc::clone(&self.replica).hold(self.stop_lease.clone().cancelled_owned());
+        self.chores.spawn(holding);
         let tending = Arc::clone(&self.replica).tend(stop.clone().cancelled_owned());
         self.chores.spawn(tending);
         let (upstreams, stopped) = (Arc::clone(&self.upstreams), stop.clone().cancelled_owned());
@@ -429,7 +434,6 @@ impl Running {
         }
         tokio::select! {
             () = self.requests_end() => {}
-            () = self.replica.stay() => {}
             () = signals.next() => {
                 warn!("Ending at once");
                 return;
@@ -437,6 +441,8 @@ impl Running {
         }
         self.upstreams.end().await;
         flush(&self.replica).await;
+        self.replica.shut_down().await;
+        self.stop_lease.cancel();
         self.store.close().await;
         info!("Ended");
     }

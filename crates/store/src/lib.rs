@@ -26,6 +26,7 @@ pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use error::Error;
+pub use lease::Terms as LeaseTerms;
 pub use replica::{Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
 pub use revision::{Change, ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};

@@ -288,13 +288,12 @@ impl Replica {
         }
     }
 
-    /// Ends what was opened with a key that expires, holds the lease, and asks the store again while
-    /// suspended; runs until `stop` is ready.
+    /// Ends what was opened with a key that expires, or as the lease lapses, and asks the store again
+    /// while suspended; runs until `stop` is ready.
     pub async fn tend(self: Arc<Self>, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = stop => {}
             () = self.watch_clocks() => {}
-            () = self.stay() => {}
         }
     }
 
@@ -314,13 +313,14 @@ impl Replica {
         }
     }
 
-    /// Holds the lease for as long as it is polled: also while requests end that began before a shutdown.
-    pub async fn stay(self: &Arc<Self>) {
-        match &self.leasing {
-            None => std::future::pending().await,
-            Some(leasing) => {
-                tokio::join!(self.hold_lease(leasing), self.listen(leasing));
-            }
+    /// Holds the lease, where there is one to hold, until `stop` is ready: once, and until everything that was
+    /// admitted has ended and [`Self::shut_down`] has returned.
+    pub async fn hold(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let Some(leasing) = &self.leasing else { return };
+        tokio::select! {
+            () = stop => {}
+            () = self.hold_lease(leasing) => {}
+            () = self.listen(leasing) => {}
         }
     }
 

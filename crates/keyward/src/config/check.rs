@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keys::{MasterKey, Role};
-use store::DatabaseAddress;
+use store::{DatabaseAddress, LeaseTerms};
 use url::{Host, Url};
 
 use super::raw::{OPERATOR_FIELDS, RawOperator};
 use super::settings::names::{
     ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER,
     LOG_FORMAT, MANAGE_LISTEN, MANAGE_OFF_LOOPBACK, MANAGE_PUBLIC_URL, MASTER_KEY_FILES,
-    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, STORE_MAX_CONNECTIONS,
-    STORE_PASSWORD_FILE, STORE_URL, SUBSCRIPTION,
+    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, STORE_LEASE_S,
+    STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE, STORE_URL, SUBSCRIPTION,
 };
 use super::{
     Config, DataPlane, Database, Environment, Log, LogFormat, Management, MasterKeySource,
@@ -174,6 +174,7 @@ impl Checking<'_> {
             // Where one hangs, what it was to do is done on another one.
             self.problem_at(STORE_MAX_CONNECTIONS, "is too few: expected 2 or more".to_owned());
         }
+        let terms = self.lease();
         let address = self.parsed(STORE_URL, DatabaseAddress::parse)?;
         if address.has_password() {
             self.check_place_of_password();
@@ -195,7 +196,19 @@ impl Checking<'_> {
                 ),
             );
         }
-        Some(Database { address, password_file, max_connections })
+        Some(Database { address, password_file, max_connections, terms })
+    }
+
+    fn lease(&mut self) -> LeaseTerms {
+        let seconds = self.count(STORE_LEASE_S);
+        let terms = seconds.map(|seconds| LeaseTerms::new(Duration::from_secs(seconds.into())));
+        match terms.transpose() {
+            Ok(terms) => terms.unwrap_or_default(),
+            Err(error) => {
+                self.problem_at(STORE_LEASE_S, error.to_string());
+                LeaseTerms::default()
+            }
+        }
     }
 
     /// A password in the configuration file is as secret as the file.

@@ -56,6 +56,7 @@ pub(crate) mod names {
     pub(crate) const STORE_URL: &str = "store.url";
     pub(crate) const STORE_PASSWORD_FILE: &str = "store.password_file";
     pub(crate) const STORE_MAX_CONNECTIONS: &str = "store.max_connections";
+    pub(crate) const STORE_LEASE_S: &str = "store.lease_s";
     pub(crate) const LOG_FILTER: &str = "log.filter";
     pub(crate) const LOG_FORMAT: &str = "log.format";
 }
@@ -236,6 +237,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         example: "10",
         meaning: "The most connections of the pool to PostgreSQL, from 2 on. One more is held outside it, \
                   and another one while the process starts.",
+    },
+    Setting {
+        name: names::STORE_LEASE_S,
+        kind: Kind::Count,
+        flag: None,
+        variable: Some("KEYWARD_STORE_LEASE_S"),
+        default: "10",
+        example: "10",
+        meaning: "The lease in seconds, from 1 to 300: how long a replica goes on that has lost the \
+                  database, and how long a regeneration or revocation waits for a replica that is gone. \
+                  All replicas of a database should have the same.",
     },
     Setting {
         name: names::LOG_FILTER,

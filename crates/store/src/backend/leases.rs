@@ -8,7 +8,8 @@ use lease::{
     Answer, ChangeId, Dismissal, LeaseRow, Outcome, Reading, Renewal, Revision, RevisionName,
     RowId, Statement,
 };
-use sqlx::{AnyConnection, Connection as _};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::postgres::BEGIN_WRITE;
 use crate::{Error, Result};
@@ -120,40 +121,33 @@ async fn touch(tx: &mut AnyConnection, id: &RowId) -> Result<bool> {
 /// Whatever keeps the database from answering.
 pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Reading> {
     // One statement, and so one state: the first row is there with no replica as well.
-    let rows: Vec<(bool, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<String>)> =
-        sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
-             r.id, r.counter, r.lease_ms, r.settled, r.settled_change \
-             FROM revision LEFT JOIN replicas r ON TRUE",
-        )
-        .bind(audit_id.to_owned())
-        .fetch_all(connection)
-        .await?;
-    let stands = rows.first().is_some_and(|(stands, ..)| *stands);
-    let lease_row = |(_, id, counter, lease_ms, settled, change)| {
-        let (Some(id), Some(counter), Some(lease_ms), Some(settled), Some(change)) =
-            (id, counter, lease_ms, settled, change)
-        else {
-            return None;
-        };
-        let id: String = id;
-        let change: String = change;
-        Some(lease_row(&id, counter, lease_ms, settled, &change))
-    };
-    let rows = rows.into_iter().filter_map(lease_row).collect::<Result<_>>()?;
+    let rows = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
+         r.id, r.counter, r.lease_ms, r.settled, r.settled_change \
+         FROM revision LEFT JOIN replicas r ON TRUE",
+    )
+    .bind(audit_id.to_owned())
+    .fetch_all(connection)
+    .await?;
+    let stands = rows.first().ok_or(Error::corrupt("revision"))?.try_get(0)?;
+    let rows = rows.iter().filter_map(|row| lease_row(row).transpose()).collect::<Result<_>>()?;
     Ok(Reading { stands, rows })
 }
 
-fn lease_row(
-    id: &str,
-    counter: i64,
-    lease_ms: i64,
-    settled: i64,
-    change: &str,
-) -> Result<LeaseRow> {
-    let lease = u64::try_from(lease_ms).map_err(|_| Error::corrupt("lease"))?;
-    let settled = RevisionName { revision: Revision::new(settled), change: ChangeId::new(change) };
-    Ok(LeaseRow { id: RowId::new(id), counter, lease: Duration::from_millis(lease), settled })
+/// None where there is no replica at all.
+fn lease_row(row: &AnyRow) -> Result<Option<LeaseRow>> {
+    let Some(id) = row.try_get::<Option<String>, _>(1)? else { return Ok(None) };
+    let lease = u64::try_from(row.try_get::<i64, _>(3)?).map_err(|_| Error::corrupt("lease"))?;
+    let settled = RevisionName {
+        revision: Revision::new(row.try_get(4)?),
+        change: ChangeId::new(row.try_get::<String, _>(5)?),
+    };
+    Ok(Some(LeaseRow {
+        id: RowId::new(id),
+        counter: row.try_get(2)?,
+        lease: Duration::from_millis(lease),
+        settled,
+    }))
 }
 
 /// Deletes a row whose counter is still the one that was seen. It must go by the connection that the
@@ -280,7 +274,7 @@ mod tests {
         let behind = Outcome::Behind { current: newer.clone() };
         assert_eq!(place.ask(&renew("a", &settled)).await, behind);
         let row = LeaseRow { id: RowId::new("a"), counter: 2, lease: LEASE, settled };
-        assert_eq!(place.rows().await, [row.clone()], "only the contact was recorded");
+        assert_eq!(place.rows().await, std::slice::from_ref(&row), "only the contact was recorded");
         assert_eq!(place.ask(&renew("a", &newer)).await, Outcome::Granted);
         assert_eq!(place.rows().await, [LeaseRow { counter: 3, settled: newer, ..row }]);
     }

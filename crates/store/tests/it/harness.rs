@@ -154,7 +154,7 @@ impl Fixture {
         let replica = Replica::start(Arc::clone(store), clock, vec![served]).await.unwrap();
         // Ends with the test's runtime.
         let keeping = Arc::clone(&replica);
-        drop(tokio::spawn(async move { keeping.stay().await }));
+        drop(tokio::spawn(keeping.hold(std::future::pending())));
         replica.admit().await.unwrap();
         replica
     }
