@@ -1,9 +1,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use futures::FutureExt as _;
 use keys::{ManualClock, MasterKey, Slot, SysRng};
-use store::Error;
+use store::{Cut, Error};
+use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Fixture, START, open};
+use crate::harness::{Fixture, START, host, open};
 
 #[tokio::test]
 async fn a_second_process_on_the_same_folder_is_told_which_one() {
@@ -53,4 +55,17 @@ async fn no_key_is_in_the_database() {
         // Nor any 12 bytes of what makes it good.
         assert!(!text[5..].windows(12).any(|part| bytes.windows(12).any(|at| at == part)));
     }
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
+    let fixture = Fixture::embedded().await;
+    let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let issued = fixture.issue(Slot::Secondary).await;
+    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
+    let revision = fixture.regenerate(Slot::Primary).await;
+    fixture.store.close().await;
+    replica.in_force(&revision).await.unwrap();
+    assert_eq!(open.cut().now_or_never(), Some(Cut::Suspended));
+    assert!(replica.snapshot().is_err());
 }

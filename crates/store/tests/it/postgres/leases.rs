@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keys::{Refusal, RevokedId, Slot};
-use store::{Cut, Replica, Store};
+use store::{Cut, NotInForce, Replica, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Fixture, START, host, presented};
@@ -65,4 +65,13 @@ async fn a_replica_that_is_gone_is_waited_for_a_lease_and_dismissed() {
     one.in_force(&fixture.regenerate(Slot::Primary).await).await.unwrap();
     let left = "SELECT count(*) FROM replicas WHERE id = 'gone'";
     assert_eq!(fixture.database().number(left), 0);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_can_look_after_is_not_said_to_be_in_force() {
+    let fixture = super::fixture().await;
+    let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let change = fixture.regenerate(Slot::Primary).await;
+    fixture.store.close().await;
+    assert_eq!(replica.in_force(&change).await, Err(NotInForce::NotYet));
 }

@@ -160,19 +160,6 @@ async fn what_is_asked_for_the_operator_goes_on_until_its_server_has_gone() {
 }
 
 #[tokio::test]
-async fn a_replica_that_cannot_read_its_store_admits_nothing_and_cuts_all() {
-    let fixture = super::fixture().await;
-    let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
-    let issued = fixture.issue(Slot::Secondary).await;
-    let open = replica.open(fixture.claim(Some(&issued.key)), CancellationToken::new());
-    let revision = fixture.regenerate(Slot::Primary).await;
-    fixture.store.close().await;
-    replica.in_force(&revision).await.unwrap();
-    assert_eq!(open.cut().now_or_never(), Some(Cut::Suspended));
-    assert!(replica.snapshot().is_err());
-}
-
-#[tokio::test]
 async fn shutting_down_cuts_all_and_admits_nothing_more() {
     let fixture = super::fixture().await;
     let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
