@@ -10,13 +10,6 @@ CREATE TABLE compatibility (
 );
 INSERT INTO compatibility (only_row, serves_from) VALUES (1, 1);
 
--- The process that serves from this database, for as long as only one may; empty once it has ended.
-CREATE TABLE serving (
-    only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
-    process TEXT COLLATE "C" NOT NULL
-);
-INSERT INTO serving (only_row, process) VALUES (1, '');
-
 -- Every change that must be in force counts the one row up and gives it a new random name.
 CREATE TABLE revision (
     only_row BIGINT NOT NULL PRIMARY KEY CHECK (only_row = 1),
@@ -24,6 +17,19 @@ CREATE TABLE revision (
     change_id TEXT COLLATE "C" NOT NULL
 );
 INSERT INTO revision (only_row, value, change_id) VALUES (1, 0, 'new store');
+
+-- The lease rows of replicas. A row belongs to a random id, new for every registration; nobody decides by
+-- name, version or contact_at, which are for operators.
+CREATE TABLE replicas (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    counter BIGINT NOT NULL,
+    lease_ms BIGINT NOT NULL,
+    settled BIGINT NOT NULL,
+    settled_change TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    contact_at BIGINT NOT NULL
+);
 
 CREATE TABLE apps (
     id BYTEA NOT NULL PRIMARY KEY,

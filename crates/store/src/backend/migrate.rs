@@ -26,10 +26,8 @@ type Script = (i64, &'static str, &'static str);
 
 const EMBEDDED: &[Script] = &[(1, "first", include_str!("../../migrations/sqlite/0001_first.sql"))];
 
-const POSTGRES: &[Script] = &[
-    (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
-    (2, "replicas", include_str!("../../migrations/postgres/0002_replicas.sql")),
-];
+const POSTGRES: &[Script] =
+    &[(1, "first", include_str!("../../migrations/postgres/0001_first.sql"))];
 
 pub(super) fn embedded() -> Migrator {
     migrator(EMBEDDED)
