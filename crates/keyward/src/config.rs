@@ -90,6 +90,8 @@ pub(crate) struct Database {
     pub(crate) max_connections: Option<u32>,
     /// What follows from the length of a lease.
     pub(crate) terms: LeaseTerms,
+    /// What operators call this replica; the machine's name if none.
+    pub(crate) replica_name: Option<String>,
 }
 
 /// Where the master keys come from.

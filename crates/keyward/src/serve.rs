@@ -243,7 +243,7 @@ async fn open_store(
 }
 
 fn database_settings(database: Database) -> Result<PostgresSettings> {
-    let Database { mut address, password_file, max_connections, terms } = database;
+    let Database { mut address, password_file, max_connections, terms, replica_name } = database;
     if let Some(path) = password_file {
         address = address.with_password(data_dir::read_password(&path)?.expose_secret());
     }
@@ -255,7 +255,8 @@ fn database_settings(database: Database) -> Result<PostgresSettings> {
     }
     let usual = PostgresSettings::new(address);
     let max_connections = max_connections.unwrap_or(usual.max_connections);
-    Ok(PostgresSettings { max_connections, terms, ..usual })
+    let replica_name = replica_name.unwrap_or_else(|| usual.replica_name.clone());
+    Ok(PostgresSettings { max_connections, terms, replica_name, ..usual })
 }
 
 fn unreadable_store(error: store::Error) -> Error {

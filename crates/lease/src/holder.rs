@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,22 @@ pub enum Why {
         /// At least.
         off_ms: u64,
     },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lapsed => f.write_str("its lease had lapsed before it was renewed"),
+            Self::Dismissed => {
+                f.write_str("another replica waited for it for a whole lease and dismissed it")
+            }
+            Self::WallClock { off_ms } => write!(
+                f,
+                "this machine's wall clock is {off_ms} ms off the database's, and more than \
+                 {MAX_WALL_OFF_MS} ms are not served with: set the clocks of both by one time source"
+            ),
+        }
+    }
 }
 
 /// What becomes of a request that comes to this replica.

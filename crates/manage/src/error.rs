@@ -110,7 +110,10 @@ pub(crate) enum Error {
     Store(#[source] store::Error),
     /// A change is durable, and somebody may still go by what was before it.
     #[error("not yet in force")]
-    NotYetInForce,
+    NotYetInForce {
+        /// What operators call the replicas that are waited for.
+        waiting_for: Vec<String>,
+    },
     /// A failover or a restore has taken a change back before it was in force.
     #[error("the database has gone back behind the change")]
     TakenBack,
@@ -259,12 +262,14 @@ impl Error {
                     Quoted(given)
                 ),
             ),
-            Self::NotYetInForce => of(
+            Self::NotYetInForce { waiting_for } => of(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "NotYetInForce",
-                "The change is durable, so do not repeat it; but a replica may still go by what was \
-                 before. It is in force once listMcpAccessKeys says so."
-                    .to_owned(),
+                format!(
+                    "The change is durable, so do not repeat it; but {} may still go by what was \
+                     before. It is in force once listMcpAccessKeys says so.",
+                    who(waiting_for)
+                ),
             ),
             Self::Store(_) | Self::TakenBack | Self::CutShort(_) | Self::Rendering(_) => of(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -314,6 +319,15 @@ impl From<store::Error> for Error {
             | store::Error::Migration(_)
             | store::Error::Database(_)) => Self::Store(error),
         }
+    }
+}
+
+/// Names replicas as the subject of a sentence.
+fn who(replicas: &[String]) -> String {
+    match replicas {
+        [] => "a replica".to_owned(),
+        [one] => format!("the replica {one}"),
+        several => format!("the replicas {}", several.join(", ")),
     }
 }
 

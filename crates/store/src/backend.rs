@@ -22,6 +22,7 @@ use tokio::time::timeout;
 pub use self::address::DatabaseAddress;
 pub(crate) use self::attempt::Attempt;
 use self::embedded::FolderLock;
+use self::leases::Nameplate;
 pub use self::postgres::{Patience, PostgresSettings};
 use crate::{Error, Result, revision};
 
@@ -97,11 +98,16 @@ impl Store {
         }
     }
 
-    /// What a lease on the store is; none on the embedded one, which nobody else can change.
-    pub(crate) const fn terms(&self) -> Option<Terms> {
+    /// What a lease on the store is, and what operators call who holds it; none on the embedded one, which
+    /// nobody else can change.
+    pub(crate) fn terms(&self) -> Option<(Terms, Nameplate)> {
         match &self.database {
             Database::Embedded => None,
-            Database::Postgres(settings) => Some(settings.terms),
+            Database::Postgres(settings) => {
+                let name = settings.replica_name.clone();
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                Some((settings.terms, Nameplate { name, version }))
+            }
         }
     }
 

@@ -13,13 +13,12 @@ use lease::Holder;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use url::Url;
 
 use self::leasing::Leasing;
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
-use crate::backend::leases::Nameplate;
 use crate::hold::Hold;
 use crate::{Catalog, Change, Error, Result, Snapshot, Store};
 
@@ -43,6 +42,8 @@ const LOOK_AT_CLOCK: Duration = Duration::from_millis(25);
 /// How long a replica that could not read the store waits before it asks again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
 
+const LISTEN: &str = "hear of changes by others at once";
+
 /// An app as a replica is told to serve it.
 #[derive(Clone, Debug)]
 pub struct ServedApp {
@@ -63,11 +64,14 @@ pub struct ServedApp {
 pub struct Suspended;
 
 /// Why a change is not in force, though it was durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotInForce {
     /// It is durable, and a replica may still go by what was before it.
     #[error("the change is durable, and not yet in force everywhere")]
-    NotYet,
+    NotYet {
+        /// What operators call the replicas that are waited for; none where nobody could be asked.
+        waiting_for: Vec<String>,
+    },
     /// The database has gone back behind it, by a failover or a restore.
     #[error("the database has gone back behind the change")]
     TakenBack,
@@ -110,10 +114,10 @@ impl Replica {
         let snapshot = Snapshot::new(store.load_trust().await?, &apps)?;
         let (hold, leasing) = match store.terms() {
             None => (Hold::ForEver, None),
-            Some(terms) => {
+            Some((terms, nameplate)) => {
                 let holder = Holder::new(terms);
                 let hold = Hold::Lease(holder.term());
-                (hold, Some(Arc::new(Leasing::new(holder, terms, nameplate()))))
+                (hold, Some(Arc::new(Leasing::new(holder, terms, nameplate))))
             }
         };
         Ok(Arc::new(Self {
@@ -302,8 +306,9 @@ impl Replica {
         loop {
             tokio::time::sleep(LOOK_AT_CLOCK).await;
             self.open.cut_expired();
-            if let Some(leasing) = &self.leasing {
-                self.cut_if_lapsed(leasing).await;
+            if let Some(cut) = self.leasing.as_ref().and_then(|leasing| self.cut_if_lapsed(leasing))
+            {
+                self.leave(cut).await;
             }
             if self.suspended.load(Ordering::SeqCst) && asked_at.elapsed() >= RELOAD_PAUSE {
                 let served = self.served.lock().await;
@@ -327,18 +332,14 @@ impl Replica {
     /// Hears of changes. A connection that is lost says nothing by itself, and is made anew.
     async fn listen(&self, leasing: &Leasing) {
         loop {
-            if let Err(error) = self.store.listen(|| leasing.changed()).await {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Cannot hear of changes, and looks for them instead: {error}"
-                );
+            let heard = || {
+                leasing.listening.ends(LISTEN);
+                leasing.changed();
+            };
+            if let Err(error) = self.store.listen(heard).await {
+                leasing.listening.begins(LISTEN, &error);
             }
             tokio::time::sleep(RELOAD_PAUSE).await;
         }
     }
-}
-
-fn nameplate() -> Nameplate {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Nameplate { name, version: env!("CARGO_PKG_VERSION").to_owned() }
 }

@@ -14,7 +14,7 @@ use super::settings::names::{
     ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER,
     LOG_FORMAT, MANAGE_LISTEN, MANAGE_OFF_LOOPBACK, MANAGE_PUBLIC_URL, MASTER_KEY_FILES,
     MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, STORE_LEASE_S,
-    STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE, STORE_URL, SUBSCRIPTION,
+    STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE, STORE_REPLICA_NAME, STORE_URL, SUBSCRIPTION,
 };
 use super::{
     Config, DataPlane, Database, Environment, Log, LogFormat, Management, MasterKeySource,
@@ -175,6 +175,7 @@ impl Checking<'_> {
             self.problem_at(STORE_MAX_CONNECTIONS, "is too few: expected 2 or more".to_owned());
         }
         let terms = self.lease();
+        let replica_name = self.parsed(STORE_REPLICA_NAME, replica_name);
         let address = self.parsed(STORE_URL, DatabaseAddress::parse)?;
         if address.has_password() {
             self.check_place_of_password();
@@ -196,7 +197,7 @@ impl Checking<'_> {
                 ),
             );
         }
-        Some(Database { address, password_file, max_connections, terms })
+        Some(Database { address, password_file, max_connections, terms, replica_name })
     }
 
     fn lease(&mut self) -> LeaseTerms {
@@ -417,4 +418,9 @@ pub(crate) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("'{}' is no log format: expected text or json", text.escape_debug())),
     }
+}
+
+fn replica_name(text: &str) -> Result<String, String> {
+    let is_fit = (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
+    if is_fit { Ok(text.to_owned()) } else { Err("expected 1 to 64 characters".to_owned()) }
 }

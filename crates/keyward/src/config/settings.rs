@@ -57,6 +57,7 @@ pub(crate) mod names {
     pub(crate) const STORE_PASSWORD_FILE: &str = "store.password_file";
     pub(crate) const STORE_MAX_CONNECTIONS: &str = "store.max_connections";
     pub(crate) const STORE_LEASE_S: &str = "store.lease_s";
+    pub(crate) const STORE_REPLICA_NAME: &str = "store.replica_name";
     pub(crate) const LOG_FILTER: &str = "log.filter";
     pub(crate) const LOG_FORMAT: &str = "log.format";
 }
@@ -235,7 +236,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variable: Some("KEYWARD_STORE_MAX_CONNECTIONS"),
         default: "10",
         example: "10",
-        meaning: "The most connections of the pool to PostgreSQL, from 2 on. One more is held outside it, \
+        meaning: "The most connections of the pool to PostgreSQL, from 2 on. Two more are held outside it, \
                   and another one while the process starts.",
     },
     Setting {
@@ -248,6 +249,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         meaning: "The lease in seconds, from 1 to 300: how long a replica goes on that has lost the \
                   database, and how long a regeneration or revocation waits for a replica that is gone. \
                   All replicas of a database should have the same.",
+    },
+    Setting {
+        name: names::STORE_REPLICA_NAME,
+        kind: Kind::Text,
+        flag: None,
+        variable: Some("KEYWARD_STORE_REPLICA_NAME"),
+        default: "the machine's name",
+        example: "\"keyward-1\"",
+        meaning: "What this replica is called where replicas are listed or waited for, at most 64 \
+                  characters. Nothing is decided by it.",
     },
     Setting {
         name: names::LOG_FILTER,

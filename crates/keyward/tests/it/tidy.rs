@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lease", &[]),
     ("flow", &[]),
     ("app", &["flow"]),
-    ("store", &["keys", "app", "flow"]),
+    ("store", &["keys", "lease", "app", "flow"]),
     ("gateway", &["keys", "flow", "app", "store"]),
     ("manage", &["keys", "flow", "app", "store"]),
     ("pg-harness", &[]),

@@ -166,7 +166,9 @@ impl Manage {
             match change.await {
                 Ok(change) => match replica.in_force(&change).await {
                     Ok(()) => Ok(()),
-                    Err(store::NotInForce::NotYet) => Err(Error::NotYetInForce),
+                    Err(store::NotInForce::NotYet { waiting_for }) => {
+                        Err(Error::NotYetInForce { waiting_for })
+                    }
                     Err(store::NotInForce::TakenBack) => Err(Error::TakenBack),
                 },
                 Err(error @ store::Error::OutcomeUnknown(_)) => {

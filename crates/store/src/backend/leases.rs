@@ -1,31 +1,84 @@
-//! What a replica asks the database about leases: each as `lease::Statement` says it, in one transaction.
+//! What a replica asks the database about leases: each as `lease::Statement` says it, in one statement.
 //!
 //! Locks are taken in one order, the revision's row first and lease rows after it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lease::{
-    Answer, ChangeId, Dismissal, LeaseRow, Outcome, Reading, Renewal, Revision, RevisionName,
-    RowId, Statement,
+    Answer, ChangeId, Dismissal, LeaseRow, Outcome, Reading, Revision, RevisionName, RowId,
+    Statement,
 };
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
-use super::postgres::BEGIN_WRITE;
 use crate::{Error, Result};
 
 /// What a lease row says of its replica besides, for operators.
 #[derive(Clone, Debug)]
 pub(crate) struct Nameplate {
-    /// The machine's name.
+    /// What operators call it.
     pub(crate) name: String,
     /// Keyward's version.
     pub(crate) version: String,
 }
 
 /// The database's wall clock, in milliseconds since 1970, at this very moment and not at the transaction's
-/// beginning.
-const WALL: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+/// beginning. A macro, since `concat!` takes literals only.
+macro_rules! wall_ms {
+    () => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+}
+
+/// The newest revision, locked before anything else is done: a change that is being committed is waited for, and
+/// none begins its end before this does.
+macro_rules! newest {
+    () => {
+        "WITH newest AS (SELECT value, change_id FROM revision WHERE only_row = 1 FOR SHARE), "
+    };
+}
+
+/// What every answer has; `granted` and `found` say how many rows were.
+macro_rules! answer {
+    () => {
+        concat!(
+            "SELECT value, change_id, (SELECT COUNT(*) FROM granted), ",
+            "(SELECT COUNT(*) FROM found), ",
+            wall_ms!(),
+            " FROM newest"
+        )
+    };
+}
+
+/// A statement by itself is a transaction that ends without us: a replica that is stopped in the middle holds
+/// no lock that a change would wait for.
+const REGISTER: &str = concat!(
+    newest!(),
+    "granted AS (INSERT INTO replicas \
+     (id, counter, lease_ms, settled, settled_change, name, version, contact_at) \
+     SELECT $1, 1, $2, value, change_id, $5, $6, ",
+    wall_ms!(),
+    " FROM newest WHERE value = $3 AND change_id = $4 RETURNING 1), \
+     found AS (SELECT 1 FROM granted) ",
+    answer!()
+);
+
+/// An update only: a row that was deleted is not made again. Where the newest revision is not settled, it
+/// records that there was contact, and nothing that anybody decides by.
+const RENEW: &str = concat!(
+    newest!(),
+    "found AS (UPDATE replicas r SET \
+     counter = CASE WHEN value = $3 AND change_id = $4 THEN counter + 1 ELSE counter END, \
+     settled = CASE WHEN value = $3 AND change_id = $4 THEN value ELSE settled END, \
+     settled_change = CASE WHEN value = $3 AND change_id = $4 THEN change_id ELSE settled_change END, \
+     lease_ms = CASE WHEN value = $3 AND change_id = $4 THEN $2 ELSE lease_ms END, \
+     name = $5, version = $6, contact_at = ",
+    wall_ms!(),
+    " FROM newest WHERE r.id = $1 RETURNING 1), \
+     granted AS (SELECT 1 FROM found, newest WHERE value = $3 AND change_id = $4) ",
+    answer!()
+);
 
 /// Has the database do what a holder asks.
 ///
@@ -36,82 +89,39 @@ pub(crate) async fn perform(
     statement: &Statement,
     nameplate: &Nameplate,
 ) -> Result<Answer> {
-    let (Statement::Register(renewal) | Statement::Renew(renewal)) = statement;
-    let mut tx = connection.begin_with(BEGIN_WRITE).await?;
-    // The lock first: a change that is being committed is waited for, and none begins its end before this does.
-    let (value, change): (i64, String) =
-        sqlx::query_as("SELECT value, change_id FROM revision WHERE only_row = 1 FOR SHARE")
-            .fetch_one(&mut *tx)
-            .await?;
-    let current = RevisionName { revision: Revision::new(value), change: ChangeId::new(change) };
-    let is_settled = current == renewal.settled;
-    let outcome = match (statement, is_settled) {
-        (Statement::Register(_), true) => {
-            register(&mut tx, renewal, nameplate).await?;
-            Outcome::Granted
-        }
-        (Statement::Register(_), false) => Outcome::Behind { current },
-        (Statement::Renew(_), true) => {
-            if raise(&mut tx, renewal).await? {
-                Outcome::Granted
-            } else {
-                Outcome::NoRow
-            }
-        }
-        (Statement::Renew(_), false) => {
-            if touch(&mut tx, &renewal.id).await? {
-                Outcome::Behind { current }
-            } else {
-                Outcome::NoRow
-            }
-        }
+    let (text, renewal) = match statement {
+        Statement::Register(renewal) => (REGISTER, renewal),
+        Statement::Renew(renewal) => (RENEW, renewal),
     };
-    let (database_wall_ms,): (i64,) =
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("SELECT {WALL}"))).fetch_one(&mut *tx).await?;
-    tx.commit().await?;
+    let (value, change, granted, found, database_wall_ms): (i64, String, i64, i64, i64) =
+        sqlx::query_as(text)
+            .bind(renewal.id.as_str().to_owned())
+            .bind(milliseconds(renewal.lease))
+            .bind(renewal.settled.revision.get())
+            .bind(renewal.settled.change.as_str().to_owned())
+            .bind(nameplate.name.clone())
+            .bind(nameplate.version.clone())
+            .fetch_one(connection)
+            .await?;
+    let is_registration = matches!(statement, Statement::Register(_));
+    let outcome = if granted > 0 {
+        Outcome::Granted
+    } else if found > 0 || is_registration {
+        let current =
+            RevisionName { revision: Revision::new(value), change: ChangeId::new(change) };
+        Outcome::Behind { current }
+    } else {
+        Outcome::NoRow
+    };
     Ok(Answer { outcome, database_wall_ms })
 }
 
-async fn register(tx: &mut AnyConnection, renewal: &Renewal, nameplate: &Nameplate) -> Result<()> {
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "INSERT INTO replicas \
-         (id, counter, lease_ms, settled, settled_change, name, version, contact_at) \
-         VALUES ($1, 1, $2, $3, $4, $5, $6, {WALL})"
-    )))
-    .bind(renewal.id.as_str().to_owned())
-    .bind(milliseconds(renewal.lease))
-    .bind(renewal.settled.revision.get())
-    .bind(renewal.settled.change.as_str().to_owned())
-    .bind(nameplate.name.clone())
-    .bind(nameplate.version.clone())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// An update only: a row that was deleted is not made again.
-async fn raise(tx: &mut AnyConnection, renewal: &Renewal) -> Result<bool> {
-    let raised = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE replicas SET counter = counter + 1, lease_ms = $2, settled = $3, \
-         settled_change = $4, contact_at = {WALL} WHERE id = $1"
-    )))
-    .bind(renewal.id.as_str().to_owned())
-    .bind(milliseconds(renewal.lease))
-    .bind(renewal.settled.revision.get())
-    .bind(renewal.settled.change.as_str().to_owned())
-    .execute(tx)
-    .await?;
-    Ok(raised.rows_affected() > 0)
-}
-
-/// Records that there was contact, and nothing that anybody decides by.
-async fn touch(tx: &mut AnyConnection, id: &RowId) -> Result<bool> {
-    let statement = format!("UPDATE replicas SET contact_at = {WALL} WHERE id = $1");
-    let touched = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(id.as_str().to_owned())
-        .execute(tx)
-        .await?;
-    Ok(touched.rows_affected() > 0)
+/// What was read of the lease rows.
+pub(crate) struct Read {
+    /// What a waiter decides by.
+    pub(crate) reading: Reading,
+    /// What operators call the replicas.
+    pub(crate) names: BTreeMap<RowId, String>,
 }
 
 /// Reads every lease row, and whether the change that is waited for still stands: `audit_id` is that of
@@ -119,19 +129,25 @@ async fn touch(tx: &mut AnyConnection, id: &RowId) -> Result<bool> {
 ///
 /// # Errors
 /// Whatever keeps the database from answering.
-pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Reading> {
+pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Read> {
     // One statement, and so one state: the first row is there with no replica as well.
     let rows = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
-         r.id, r.counter, r.lease_ms, r.settled, r.settled_change \
+         r.id, r.counter, r.lease_ms, r.settled, r.settled_change, r.name \
          FROM revision LEFT JOIN replicas r ON TRUE",
     )
     .bind(audit_id.to_owned())
     .fetch_all(connection)
     .await?;
     let stands = rows.first().ok_or(Error::corrupt("revision"))?.try_get(0)?;
-    let rows = rows.iter().filter_map(|row| lease_row(row).transpose()).collect::<Result<_>>()?;
-    Ok(Reading { stands, rows })
+    let mut read = Read { reading: Reading { stands, rows: Vec::new() }, names: BTreeMap::new() };
+    for row in &rows {
+        if let Some(lease_row) = lease_row(row)? {
+            read.names.insert(lease_row.id.clone(), row.try_get(6)?);
+            read.reading.rows.push(lease_row);
+        }
+    }
+    Ok(read)
 }
 
 /// None where there is no replica at all.
@@ -185,7 +201,9 @@ fn milliseconds(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use lease::Renewal;
     use pg_harness::{Cluster, Database};
+    use sqlx::Connection as _;
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -218,7 +236,7 @@ mod tests {
         }
 
         async fn rows(&mut self) -> Vec<LeaseRow> {
-            read(&mut self.connection, "none").await.unwrap().rows
+            read(&mut self.connection, "none").await.unwrap().reading.rows
         }
     }
 
@@ -333,7 +351,8 @@ mod tests {
                  VALUES ('there', '\\x00', 0, '', '', '', '');",
         );
         for (id, stands) in [("there", true), ("gone", false)] {
-            assert_eq!(read(&mut place.connection, id).await.unwrap().stands, stands);
+            let read = read(&mut place.connection, id).await.unwrap();
+            assert_eq!(read.reading.stands, stands);
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) const MIGRATING: i64 = 0x6b65_7977_6172_6401;
 
 /// Timeouts of every connection: nothing waits for ever, and nothing that hangs holds up others.
 const SESSION: &str = "SET lock_timeout = '2s'; SET statement_timeout = '2s'; \
-    SET idle_in_transaction_session_timeout = '1s'";
+    SET idle_in_transaction_session_timeout = '1s'; SET synchronous_commit = on";
 
 /// What every change begins with: its commit waits for the disk, whatever the server's default is, and
 /// the timeouts hold also behind a pooler that mixes sessions.
@@ -62,10 +62,12 @@ pub struct PostgresSettings {
     pub patience: Patience,
     /// What a replica that has lost the database goes on for, and a change waits for one that is gone.
     pub terms: Terms,
+    /// What operators call this replica.
+    pub replica_name: String,
 }
 
 impl PostgresSettings {
-    /// The usual ones.
+    /// The usual ones; the replica is called as its machine is.
     #[must_use]
     pub fn new(address: DatabaseAddress) -> Self {
         Self {
@@ -73,6 +75,7 @@ impl PostgresSettings {
             max_connections: MAX_CONNECTIONS,
             patience: Patience::default(),
             terms: Terms::default(),
+            replica_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }
     }
 }

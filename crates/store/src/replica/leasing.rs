@@ -1,27 +1,27 @@
-//! How a replica on PostgreSQL holds its lease: what drives `lease::Holder` and `lease::Waiter`.
+//! How a replica on PostgreSQL holds its lease: what drives `lease::Holder` and `lease::Installer`.
 
+mod waiting;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use lease::{
-    Answer, Arrival, Call, Consequence, Holder, Installer, Loaded, Next, RowId, Terms, Waiter,
-    Waiting,
+    Answer, Arrival, Call, Consequence, Holder, Installer, Loaded, Next, RowId, Terms, Why,
 };
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{NotInForce, Replica, ServedApp};
+use super::open::Closing;
+use super::{Replica, ServedApp, Suspended};
 use crate::backend::leases::{self, Nameplate};
 use crate::hold::{boot, now};
-use crate::{Change, Cut, Error, Result};
-
-/// How long after a failure rows are read again.
-const READ_AGAIN: Duration = Duration::from_millis(50);
+use crate::{Cut, Error, Result};
 
 /// The lease of a replica, and what decides about it.
 pub(super) struct Leasing {
@@ -35,7 +35,34 @@ pub(super) struct Leasing {
     answered: Notify,
     /// The connection of the lease, which is none of the pool's.
     connection: AsyncMutex<Option<AnyConnection>>,
+    renewing: Outage,
+    loading: Outage,
+    looking: Outage,
+    pub(super) listening: Outage,
+    /// Whether the wall clock kept it from a lease last, which has been told then.
+    wall_clock: AtomicBool,
 }
+
+/// Whether something that is tried again and again has failed last: told once, and once when it is over.
+#[derive(Default)]
+pub(super) struct Outage(AtomicBool);
+
+impl Outage {
+    pub(super) fn begins(&self, what: &str, error: &Error) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            warn!(error = error as &dyn std::error::Error, "Cannot {what}: {error}");
+        }
+    }
+
+    pub(super) fn ends(&self, what: &str) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            info!("Can {what} again");
+        }
+    }
+}
+
+const RENEW: &str = "renew the lease";
+const READ: &str = "read the store";
 
 type Calling = BoxFuture<'static, (Call, Result<Answer>)>;
 
@@ -49,6 +76,11 @@ impl Leasing {
             wake: Notify::new(),
             answered: Notify::new(),
             connection: AsyncMutex::new(None),
+            renewing: Outage::default(),
+            loading: Outage::default(),
+            looking: Outage::default(),
+            listening: Outage::default(),
+            wall_clock: AtomicBool::new(false),
         }
     }
 
@@ -65,6 +97,74 @@ impl Leasing {
         self.holder().changed();
         self.wake.notify_one();
     }
+
+    /// Waits for the lease that is being fetched for everybody who waits.
+    async fn await_lease(&self) -> Result<(), Suspended> {
+        loop {
+            let answered = self.answered.notified();
+            let arrival = self.holder().arrive(boot());
+            match arrival {
+                Arrival::Admitted => return Ok(()),
+                Arrival::Refused => return Err(Suspended),
+                Arrival::Wait { until } => {
+                    self.wake.notify_one();
+                    let left = until.saturating_since(boot());
+                    if timeout(left, answered).await.is_err() {
+                        return Err(Suspended);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn call(self: Arc<Self>, replica: Arc<Replica>, call: Call) -> (Call, Result<Answer>) {
+        let mut place = self.connection.lock().await;
+        let performing = async {
+            let mut connection = match place.take() {
+                Some(connection) => connection,
+                None => replica.store.connect_alone().await?,
+            };
+            let answer =
+                leases::perform(&mut connection, call.statement(), &self.nameplate).await?;
+            // Only one that has answered is used again.
+            *place = Some(connection);
+            Ok(answer)
+        };
+        let answer = timeout(self.terms.attempt(), performing).await;
+        (call, answer.unwrap_or(Err(Error::TooSlow)))
+    }
+
+    /// Tells the holder how its call went, and returns why everything must be cut, if it must.
+    fn take_answer(&self, call: Call, answer: Result<Answer>) -> Option<Why> {
+        let received = now();
+        let consequence = match answer {
+            Ok(answer) => {
+                self.renewing.ends(RENEW);
+                let consequence = self.holder().answered(call, received, answer);
+                if !matches!(consequence, Consequence::CutAll(Why::WallClock { .. })) {
+                    self.wall_clock.store(false, Ordering::Relaxed);
+                }
+                consequence
+            }
+            Err(error) => {
+                self.renewing.begins(RENEW, &error);
+                self.holder().failed(call, received);
+                Consequence::Nothing
+            }
+        };
+        match consequence {
+            Consequence::Nothing => None,
+            Consequence::CutAll(why) => Some(why),
+        }
+    }
+
+    fn say(&self, why: Why) {
+        if !matches!(why, Why::WallClock { .. }) {
+            warn!("Admitting nothing until there is a lease again: {why}");
+        } else if !self.wall_clock.swap(true, Ordering::Relaxed) {
+            error!("Admitting nothing: {why}");
+        }
+    }
 }
 
 impl Replica {
@@ -73,45 +173,32 @@ impl Replica {
     /// registered, since the answer that ends the waiting may be one that cuts everything.
     ///
     /// # Errors
-    /// [`super::Suspended`] where there is no lease to be had at present.
-    pub async fn admit(&self) -> Result<(), super::Suspended> {
-        let Some(leasing) = &self.leasing else { return Ok(()) };
-        loop {
-            let answered = leasing.answered.notified();
-            let arrival = leasing.holder().arrive(boot());
-            match arrival {
-                Arrival::Admitted => return Ok(()),
-                Arrival::Refused => return Err(super::Suspended),
-                Arrival::Wait { until } => {
-                    leasing.wake.notify_one();
-                    let left = until.saturating_since(boot());
-                    if left.is_zero() {
-                        return Err(super::Suspended);
-                    }
-                    // Whoever has waited for nothing looks again, and is refused.
-                    timeout(left, answered).await.unwrap_or(());
-                }
-            }
+    /// [`Suspended`] where there is no lease to be had at present.
+    pub async fn admit(&self) -> Result<(), Suspended> {
+        match &self.leasing {
+            // Rare and large: no request's future need have room for it.
+            Some(leasing) if !self.hold.is_live() => Box::pin(leasing.await_lease()).await,
+            _ => Ok(()),
         }
     }
 
     /// Holds the lease for as long as it is polled.
     pub(super) async fn hold_lease(self: &Arc<Self>, leasing: &Arc<Leasing>) {
         let mut calling: Option<Calling> = None;
-        let mut loading: Option<BoxFuture<'static, ()>> = None;
+        let mut loading: Option<BoxFuture<'_, ()>> = None;
+        let mut leaving = FuturesUnordered::new();
         loop {
             let asked = now();
-            self.cut_if_lapsed(leasing).await;
+            leaving.extend(self.cut_if_lapsed(leasing).map(|cut| self.leave(cut)));
             let next = leasing.holder().next(asked, || RowId::new(Uuid::new_v4().to_string()));
             let until = match next {
                 Next::Reload => {
-                    let this = Arc::clone(self);
-                    loading = Some(async move { this.load_again().await }.boxed());
+                    loading = Some(self.load_again(leasing).boxed());
                     continue;
                 }
                 Next::Send(call) => {
-                    let (this, leasing) = (Arc::clone(self), Arc::clone(leasing));
-                    calling = Some(async move { this.call(&leasing, call).await }.boxed());
+                    let call = Arc::clone(leasing).call(Arc::clone(self), call);
+                    calling = Some(call.boxed());
                     continue;
                 }
                 Next::Idle { until } => until,
@@ -120,53 +207,22 @@ impl Replica {
                 () = sleep(until.saturating_since(boot())) => {}
                 () = leasing.wake.notified() => {}
                 Some(()) = OptionFuture::from(loading.as_mut()) => loading = None,
+                Some(()) = leaving.next() => {}
                 Some((call, answer)) = OptionFuture::from(calling.as_mut()) => {
                     calling = None;
-                    self.take_answer(leasing, call, answer).await;
+                    if let Some(why) = leasing.take_answer(call, answer) {
+                        leasing.say(why);
+                        leaving.push(self.leave(self.cut_all()));
+                    }
+                    leasing.answered.notify_waiters();
                 }
             }
         }
     }
 
-    async fn take_answer(&self, leasing: &Leasing, call: Call, answer: Result<Answer>) {
-        let received = now();
-        let consequence = match answer {
-            Ok(answer) => leasing.holder().answered(call, received, answer),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Cannot renew the lease: {error}");
-                leasing.holder().failed(call, received);
-                Consequence::Nothing
-            }
-        };
-        if let Consequence::CutAll(why) = consequence {
-            warn!("Admitting nothing until there is a lease again: {why:?}");
-            self.cut_all().await;
-        }
-        leasing.answered.notify_waiters();
-    }
-
-    async fn call(&self, leasing: &Leasing, call: Call) -> (Call, Result<Answer>) {
-        let mut place = leasing.connection.lock().await;
-        let performing = async {
-            let mut connection = match place.take() {
-                Some(connection) => connection,
-                None => self.store.connect_alone().await?,
-            };
-            let answer =
-                leases::perform(&mut connection, call.statement(), &leasing.nameplate).await?;
-            // Only one that has answered is used again.
-            *place = Some(connection);
-            Ok(answer)
-        };
-        let answer = timeout(leasing.terms.attempt(), performing).await;
-        (call, answer.unwrap_or(Err(Error::TooSlow)))
-    }
-
-    async fn load_again(self: Arc<Self>) {
+    async fn load_again(&self, leasing: &Leasing) {
         let served = self.served.lock().await;
-        if let Some(leasing) = &self.leasing {
-            self.load(leasing, &served, false).await;
-        }
+        self.load(leasing, &served, false).await;
     }
 
     /// Loads what the store holds and installs it; `anew` also where it is what decides already.
@@ -175,12 +231,13 @@ impl Replica {
         let snapshot = match self.read(served).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Cannot read the store: {error}");
+                leasing.loading.begins(READ, &error);
                 leasing.holder().reload_failed(boot());
                 leasing.wake.notify_one();
                 return;
             }
         };
+        leasing.loading.ends(READ);
         let loaded = leasing.installer().loaded(load, snapshot.name());
         let settled = match loaded {
             Loaded::Abandoned => return,
@@ -194,7 +251,7 @@ impl Replica {
                 if installing.replaces_history() {
                     warn!("The database went back in time: everything is cut and asked for anew");
                     leasing.holder().forfeit();
-                    self.cut_all().await;
+                    self.leave(self.cut_all()).await;
                 }
                 self.install(snapshot).await;
                 leasing.installer().cut_done(installing)
@@ -204,72 +261,17 @@ impl Replica {
         leasing.wake.notify_one();
     }
 
-    pub(super) async fn cut_if_lapsed(&self, leasing: &Leasing) {
+    /// Cuts everything where the lease has ended since this was asked last.
+    pub(super) fn cut_if_lapsed(&self, leasing: &Leasing) -> Option<Closing> {
         let lapsed = leasing.holder().lapse(boot());
-        if lapsed {
+        lapsed.then(|| {
             warn!("The lease has lapsed: admitting nothing until there is one again");
-            self.cut_all().await;
-        }
+            self.cut_all()
+        })
     }
 
-    async fn cut_all(&self) {
-        self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
-    }
-
-    /// Waits until every replica has settled a change, or can have no lease any more.
-    pub(super) async fn wait_for_all(
-        &self,
-        leasing: &Leasing,
-        change: &Change,
-    ) -> Result<(), NotInForce> {
-        leasing.changed();
-        let mut waiter = Waiter::new(change.name.clone(), &leasing.terms, boot());
-        let mut connection = None;
-        loop {
-            if boot() >= waiter.gives_up_at() {
-                let names = waiter.waiting_for().map(|awaited| awaited.row.id.to_string());
-                info!("The change is not in force yet on {:?}", names.collect::<Vec<_>>());
-                return Err(NotInForce::NotYet);
-            }
-            let waiting = self.look(&mut connection, &mut waiter, change).await;
-            match waiting {
-                Ok(Waiting::InForce) => return Ok(()),
-                Ok(Waiting::Lost) => return Err(NotInForce::TakenBack),
-                Ok(Waiting::Wait { dismiss, look_at }) => {
-                    if dismiss.is_empty() {
-                        sleep(look_at.saturating_since(boot())).await;
-                    }
-                }
-                Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "Cannot look: {error}");
-                    connection = None;
-                    sleep(READ_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    /// Reads the rows once and dismisses whose lease has certainly ended, by one and the same connection.
-    async fn look(
-        &self,
-        connection: &mut Option<sqlx::pool::PoolConnection<sqlx::Any>>,
-        waiter: &mut Waiter,
-        change: &Change,
-    ) -> Result<Waiting> {
-        if connection.is_none() {
-            *connection = Some(self.store.pool.acquire().await?);
-            waiter.reconnected(boot());
-        }
-        let Some(connection) = connection else { return Err(Error::TooSlow) };
-        let reading = self.store.in_time(leases::read(connection, &change.audit_id)).await?;
-        let waiting = waiter.read(boot(), &reading);
-        if let Waiting::Wait { dismiss, .. } = &waiting {
-            for dismissal in dismiss {
-                info!("Dismissing the replica {}: its lease has ended", dismissal.id);
-                self.store.in_time(leases::dismiss(connection, dismissal)).await?;
-            }
-        }
-        Ok(waiting)
+    fn cut_all(&self) -> Closing {
+        self.open.cut_where(|_| Err(Cut::Suspended))
     }
 
     /// Ends the lease after everything was cut, and deletes its row.
@@ -284,7 +286,8 @@ impl Replica {
             };
             leases::leave(connection, &row).await
         };
-        if timeout(leasing.terms.attempt(), leaving).await.is_err() {
+        let left = timeout(leasing.terms.attempt(), leaving).await;
+        if !matches!(left, Ok(Ok(()))) {
             info!("The lease row {row} stays: the next change waits for it once");
         }
     }

@@ -73,5 +73,8 @@ async fn a_change_that_nobody_can_look_after_is_not_said_to_be_in_force() {
     let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let change = fixture.regenerate(Slot::Primary).await;
     fixture.store.close().await;
-    assert_eq!(replica.in_force(&change).await, Err(NotInForce::NotYet));
+    assert_eq!(
+        replica.in_force(&change).await,
+        Err(NotInForce::NotYet { waiting_for: Vec::new() })
+    );
 }
