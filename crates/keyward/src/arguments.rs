@@ -458,6 +458,9 @@ pub(crate) fn scope(text: &str) -> Result<Scope, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessKeyCommand {
     /// Lists the two access keys, without their secrets
+    ///
+    /// An access key is in force once every replica decides by it: those that do not yet are named, with
+    /// the revision that they have and when the database last heard of them.
     List {
         #[command(flatten)]
         call: CallArguments,

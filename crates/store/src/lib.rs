@@ -18,6 +18,7 @@ mod error;
 mod hold;
 mod operators;
 mod replica;
+mod replicas;
 mod revision;
 mod snapshot;
 
@@ -28,6 +29,7 @@ pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use error::Error;
 pub use lease::Terms as LeaseTerms;
 pub use replica::{Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
+pub use replicas::ReplicaRow;
 pub use revision::{Change, ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use keys::{Clock as _, Slot, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
@@ -29,15 +31,31 @@ async fn list(call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
 
 fn line(row: &Value, now: Timestamp) -> [String; 6] {
     let made_at = member(row, "createdAt");
-    let in_force = row.get("inForce").and_then(Value::as_bool).unwrap_or_default();
     [
         member(row, "slot"),
         member(row, "id"),
         age(&made_at, now),
         made_at,
         member(row, "createdBy"),
-        if in_force { "yes" } else { "not yet" }.to_owned(),
+        in_force(row),
     ]
+}
+
+/// Whether every replica decides by it, and else which do not and when each was last heard of.
+fn in_force(row: &Value) -> String {
+    if row.get("inForce").and_then(Value::as_bool).unwrap_or_default() {
+        return "yes".to_owned();
+    }
+    let lagging = row.get("lagging").and_then(Value::as_array).into_iter().flatten();
+    let lagging: Vec<String> = lagging
+        .map(|replica| {
+            let age = replica.get("contactAgeMs").and_then(Value::as_u64).unwrap_or_default();
+            let age = duration::display(Duration::from_millis(age));
+            let settled = replica.get("settled").and_then(Value::as_i64).unwrap_or_default();
+            format!("{} (at revision {settled}, heard of {age} ago)", member(replica, "name"))
+        })
+        .collect();
+    if lagging.is_empty() { "not yet".to_owned() } else { format!("not on {}", lagging.join(", ")) }
 }
 
 /// How long ago it was; nothing where the server's clock is ahead of this one, or says no instant.
@@ -81,9 +99,15 @@ mod tests {
         let row = json!({ "slot": "primary", "id": "9f8e7d6c", "createdAt": "2026-01-01T00:00:00Z",
             "createdBy": "ada", "revision": 7, "inForce": false });
         let at = |text: &str| line(&row, text.parse().unwrap());
-        let [slot, id, age, made_at, by, in_force] = at("2026-03-02T05:00:00Z");
+        let [slot, id, age, made_at, by, is_in_force] = at("2026-03-02T05:00:00Z");
         assert_eq!([slot, id, age, by], ["primary", "9f8e7d6c", "60d5h", "ada"]);
-        assert_eq!([made_at, in_force], ["2026-01-01T00:00:00Z", "not yet"]);
+        assert_eq!([made_at, is_in_force], ["2026-01-01T00:00:00Z", "not yet"]);
+        let lagging = json!({ "inForce": false, "lagging": [
+            { "name": "web-2", "id": "b", "settled": 6, "contactAgeMs": 3200 },
+            { "name": "web-3", "id": "c", "settled": 5, "contactAgeMs": 70_000 }] });
+        let expected = "not on web-2 (at revision 6, heard of 3s ago), web-3 (at revision 5, heard of \
+                        1m10s ago)";
+        assert_eq!(in_force(&lagging), expected);
         let [.., age, _, _, _] = at("2025-12-31T23:59:59.999Z");
         assert_eq!(age, "", "of a server whose clock is ahead");
     }

@@ -168,3 +168,24 @@ fn a_database_that_cannot_be_reached_is_told_without_the_password() {
     command.env("KEYWARD_STORE_PASSWORD_FILE", "password");
     sandbox.run_with(command, "").failed(3, &["chmod 640"]);
 }
+
+#[test]
+fn an_access_key_that_a_replica_does_not_decide_by_yet_is_listed_with_that_replica() {
+    let place = Place::new();
+    let _server = place.serve();
+    let list = || place.sandbox.run(&["access-key", "list"]).ok();
+    assert!(list().lines().skip(1).all(|line| line.ends_with("  yes")), "{}", list());
+    place.database.run(
+        "INSERT INTO replicas VALUES ('b', 1, 1000, 0, 'old', 'web-2', '1', \
+         (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint - 7200000)",
+    );
+    let lagging = "not on web-2 (at revision 0, heard of 2h";
+    assert!(list().lines().skip(1).all(|line| line.contains(lagging)), "{}", list());
+    let json: serde_json::Value =
+        serde_json::from_str(&place.sandbox.run(&["access-key", "list", "--json"]).ok()).unwrap();
+    let row = &json["value"][0];
+    assert_eq!((&row["inForce"], &row["lagging"][0]["id"]), (&json!(false), &json!("b")));
+    // The next change waits for it once, and dismisses it.
+    place.sandbox.run(&["access-key", "regenerate", "primary", "--yes"]).ok();
+    assert!(list().lines().skip(1).all(|line| line.ends_with("  yes")), "{}", list());
+}

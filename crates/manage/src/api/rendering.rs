@@ -8,7 +8,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use keys::{Scopes, Timestamp};
 use serde::{Serialize, Serializer};
-use store::ApiKeyRow;
+use store::{ApiKeyRow, ReplicaRow};
 
 use crate::error::{Error, Result};
 use crate::ops::{
@@ -257,11 +257,36 @@ pub(super) struct AccessKeyJson<'a> {
     created_by: &'a str,
     revision: i64,
     in_force: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lagging: Vec<LaggingJson<'a>>,
+}
+
+/// A replica that has not settled an access key yet.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LaggingJson<'a> {
+    name: &'a str,
+    id: &'a str,
+    settled: i64,
+    contact_at: Instant,
+    contact_age_ms: u64,
+}
+
+impl<'a> From<&'a ReplicaRow> for LaggingJson<'a> {
+    fn from(replica: &'a ReplicaRow) -> Self {
+        Self {
+            name: &replica.name,
+            id: &replica.id,
+            settled: replica.settled.get(),
+            contact_at: Instant(replica.contact_at),
+            contact_age_ms: u64::try_from(replica.contact_age.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 impl<'a> From<&'a AccessKeyStatus> for AccessKeyJson<'a> {
     fn from(status: &'a AccessKeyStatus) -> Self {
-        let AccessKeyStatus { row, in_force } = status;
+        let AccessKeyStatus { row, in_force, lagging } = status;
         Self {
             slot: row.slot.as_str(),
             id: row.id.to_string(),
@@ -269,6 +294,7 @@ impl<'a> From<&'a AccessKeyStatus> for AccessKeyJson<'a> {
             created_by: &row.created_by,
             revision: row.revision.get(),
             in_force: *in_force,
+            lagging: lagging.iter().map(LaggingJson::from).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use keys::permission::{Issuer, Owner, Reader};
 use keys::{AccessKey, ApiKey, ApiKeyId, Authorized, RevokedId, Slot, SysRng, Terms, Timestamp};
-use store::{AccessKeyRow, ApiKeyRow, Change, Issue, Page};
+use store::{AccessKeyRow, ApiKeyRow, Change, Issue, Page, ReplicaRow};
 use tracing::info;
 
 use crate::error::{Error, Result};
@@ -61,11 +61,13 @@ pub(crate) struct IssuedKey {
     pub(crate) label: Option<String>,
 }
 
-/// One slot, and whether this replica decides by the access key in it.
+/// One slot, and whether every replica decides by the access key in it.
 #[derive(Debug)]
 pub(crate) struct AccessKeyStatus {
     pub(crate) row: AccessKeyRow,
     pub(crate) in_force: bool,
+    /// The replicas that have not settled it yet.
+    pub(crate) lagging: Vec<ReplicaRow>,
 }
 
 impl Manage {
@@ -135,9 +137,22 @@ impl Manage {
         by: &Authorized<Reader>,
     ) -> Result<Vec<AccessKeyStatus>> {
         let rows = self.store.list_access_keys(by).await?;
+        // The rows come first: a replica that has settled more meanwhile has settled what they say.
+        let replicas = self.store.replicas().await?;
         let decides_by = self.replica.snapshot().map(|snapshot| snapshot.revision);
-        let in_force = |row: &AccessKeyRow| decides_by.is_ok_and(|by| by >= row.revision);
-        Ok(rows.into_iter().map(|row| AccessKeyStatus { in_force: in_force(&row), row }).collect())
+        let status = |row: AccessKeyRow| {
+            let lags = |replica: &&ReplicaRow| !replica.has_settled(row.revision);
+            let lagging: Vec<ReplicaRow> = replicas.iter().filter(lags).cloned().collect();
+            // One that has no row has no lease, and admits nothing by whatever it has; the embedded store's
+            // only replica has neither.
+            let in_force = if replicas.is_empty() {
+                decides_by.is_ok_and(|by| by >= row.revision)
+            } else {
+                lagging.is_empty()
+            };
+            AccessKeyStatus { row, in_force, lagging }
+        };
+        Ok(rows.into_iter().map(status).collect())
     }
 
     /// A page of the register, newest first.

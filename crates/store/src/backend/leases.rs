@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use keys::Timestamp;
 use lease::{
     Answer, ChangeId, Dismissal, LeaseRow, Outcome, Reading, Revision, RevisionName, RowId,
     Statement,
@@ -12,7 +13,7 @@ use lease::{
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::{Error, Result};
+use crate::{Error, ReplicaRow, Result};
 
 /// What a lease row says of its replica besides, for operators.
 #[derive(Clone, Debug)]
@@ -164,6 +165,40 @@ fn lease_row(row: &AnyRow) -> Result<Option<LeaseRow>> {
         lease: Duration::from_millis(lease),
         settled,
     }))
+}
+
+/// Reads every lease row as operators are shown it.
+///
+/// # Errors
+/// Whatever keeps the database from answering; [`Error::Corrupt`].
+pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<ReplicaRow>> {
+    let rows = sqlx::query(concat!(
+        "SELECT r.id, r.name, r.version, r.settled, \
+         CASE WHEN r.settled < n.value OR (r.settled = n.value AND r.settled_change = n.change_id) \
+         THEN 1::bigint ELSE 0::bigint END, \
+         r.lease_ms, r.contact_at, ",
+        wall_ms!(),
+        " - r.contact_at FROM replicas r, revision n ORDER BY r.name, r.id"
+    ))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(replica_row).collect()
+}
+
+fn replica_row(row: &AnyRow) -> Result<ReplicaRow> {
+    let lease = u64::try_from(row.try_get::<i64, _>(5)?).map_err(|_| Error::corrupt("lease"))?;
+    // The clock may have been set back since.
+    let age = u64::try_from(row.try_get::<i64, _>(7)?).unwrap_or_default();
+    Ok(ReplicaRow {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        version: row.try_get(2)?,
+        settled: Revision::new(row.try_get(3)?),
+        is_of_this_history: row.try_get::<i64, _>(4)? == 1,
+        lease: Duration::from_millis(lease),
+        contact_at: Timestamp::from_unix_ms(row.try_get(6)?),
+        contact_age: Duration::from_millis(age),
+    })
 }
 
 /// Deletes a row whose counter is still the one that was seen. It must go by the connection that the

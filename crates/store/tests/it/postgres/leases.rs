@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keys::{Refusal, RevokedId, Slot};
+use keys::{AccessKey, Refusal, RevokedId, Slot, SysRng};
 use store::{Cut, NotInForce, Replica, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -77,4 +77,34 @@ async fn a_change_that_nobody_can_look_after_is_not_said_to_be_in_force() {
         replica.in_force(&change).await,
         Err(NotInForce::NotYet { waiting_for: Vec::new() })
     );
+}
+
+#[tokio::test]
+async fn a_replica_is_listed_with_what_it_has_settled_and_how_long_ago_it_was_heard_of() {
+    let fixture = super::fixture().await;
+    let (store, owner) = (&fixture.store, fixture.owner());
+    let _replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let before = store.list_access_keys(&fixture.reader()).await.unwrap()[0].revision;
+    let database = fixture.database();
+    database.run(
+        "INSERT INTO replicas SELECT 'behind', 7, 1500, value, change_id, 'elsewhere', '1', \
+         (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint - 90000 FROM revision;
+         INSERT INTO replicas SELECT 'of another time', 7, 1500, value, 'other', 'far', '1', 0 \
+         FROM revision;",
+    );
+    let key = AccessKey::generate(&mut SysRng).unwrap();
+    let after = store.regenerate(&owner, Slot::Primary, &key).await.unwrap().revision();
+    let rows = store.replicas().await.unwrap();
+    let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    let behind = row("elsewhere");
+    assert!(behind.has_settled(before) && !behind.has_settled(after));
+    assert_eq!((behind.id.as_str(), behind.version.as_str()), ("behind", "1"));
+    assert_eq!(behind.lease.as_millis(), 1500);
+    assert!(behind.contact_age.as_secs() >= 90, "{behind:?}");
+    assert_eq!(rows.len(), 3);
+    // The same number under another name is another revision, and so is one that is yet to come.
+    database.run("UPDATE replicas SET settled = (SELECT value FROM revision) WHERE id LIKE 'of%'");
+    let rows = store.replicas().await.unwrap();
+    let other = rows.iter().find(|row| row.name == "far").unwrap();
+    assert!(other.settled >= after && !other.has_settled(before));
 }
