@@ -70,24 +70,24 @@ pub enum Error {
     /// The text of an operator token does not hold.
     #[error("the text is no operator token (`kwo1_…`): {0}")]
     OperatorToken(crate::Malformed),
-    /// A sealed access key does not have the layout of one.
-    #[error("the sealed access key does not have the layout of one")]
+    /// What was sealed does not have the layout of it.
+    #[error("what was sealed does not have the layout of it")]
     SealMalformed,
-    /// The master key that sealed an access key is not among those configured.
-    #[error("the master key {id} that sealed the access key is not configured")]
+    /// The master key that sealed it is not among those configured.
+    #[error("the master key {id} that sealed it is not configured")]
     MasterKeyMissing {
         /// Which one it was.
         id: crate::MasterKeyId,
     },
-    /// A sealed access key was altered, or belongs to another app, slot or access key id.
-    #[error("the sealed access key was altered, or belongs to another app, slot or id")]
+    /// What was sealed was altered, or belongs to another app and place.
+    #[error("what was sealed was altered, or belongs to another app or place")]
     SealBroken,
     /// A session id is not what MCP allows, or longer than
     /// [`MAX_SESSION_ID_LEN`](crate::MAX_SESSION_ID_LEN).
     #[error("the session id is not 1 to {} characters of visible ASCII", crate::MAX_SESSION_ID_LEN)]
     SessionId,
     /// Sealing failed.
-    #[error("sealing the access key failed")]
+    #[error("sealing failed")]
     Seal,
 }
 

@@ -17,11 +17,13 @@ const PREFIX: &[u8; text::PREFIX_LEN] = b"kwm1_";
 const LAYOUT: u8 = 1;
 const SEAL_LABEL: &[u8] = b"keyward access key 1";
 const TOKEN_LABEL: &[u8] = b"keyward operator token 1";
+const DEPLOYMENT_LABEL: &[u8] = b"keyward deployment 1";
 
 /// What the keys derived from a master key are for, each its own.
 const ACCESS_KEYS: &[u8] = b"seal access keys";
 const SESSION_IDS: &[u8] = b"seal session ids";
 const OPERATOR_TOKENS: &[u8] = b"seal operator tokens";
+const DEPLOYMENTS: &[u8] = b"seal deployments";
 
 /// Names a master key without telling it: 4 bytes derived from it, printed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +41,8 @@ impl fmt::Debug for MasterKeyId {
     }
 }
 
-/// A secret that seals access keys, operator tokens and session ids: as text `kwm1_`, 32 random bytes in base64url, and a checksum
-/// as API keys have it.
+/// A secret that seals access keys, operator tokens, deployments and session ids: as text `kwm1_`, 32 random
+/// bytes in base64url, and a checksum as API keys have it.
 pub struct MasterKey {
     text: SecretString,
     secret: SecretBox<[u8; 32]>,
@@ -139,7 +141,7 @@ impl MasterKeys {
         app: &AppId,
         slot: Slot,
     ) -> Result<Vec<u8>, Error> {
-        self.seal_secret(rng, ACCESS_KEYS, key.secret(), &associated_data(app, slot, key.id()))
+        self.seal_bytes(rng, ACCESS_KEYS, key.secret(), &associated_data(app, slot, key.id()))
     }
 
     /// Opens an access key that was sealed for this place.
@@ -170,7 +172,7 @@ impl MasterKeys {
         name: &str,
     ) -> Result<Vec<u8>, Error> {
         let data = [TOKEN_LABEL, name.as_bytes()].concat();
-        self.seal_secret(rng, OPERATOR_TOKENS, &*token.secret()?, &data)
+        self.seal_bytes(rng, OPERATOR_TOKENS, &*token.secret()?, &data)
     }
 
     /// Opens an operator token that was sealed for this name.
@@ -182,42 +184,84 @@ impl MasterKeys {
         Ok(OperatorToken::from_secret(&*self.open_secret(OPERATOR_TOKENS, sealed, &data)?))
     }
 
+    /// Seals the files of an app's version, as bytes of any length, in the same layout with a ciphertext of
+    /// that length. Associated data: `keyward deployment 1`, app id, version (8 bytes, big-endian).
+    ///
+    /// # Errors
+    /// [`Error::Random`] if the random source fails; [`Error::Seal`] for more bytes than a cipher takes.
+    pub fn seal_deployment<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        files: &[u8],
+        app: &AppId,
+        version: i64,
+    ) -> Result<Vec<u8>, Error> {
+        self.seal_bytes(rng, DEPLOYMENTS, files, &deployment_data(app, version))
+    }
+
+    /// Opens the files that were sealed for this app and version.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_deployment(
+        &self,
+        sealed: &[u8],
+        app: &AppId,
+        version: i64,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.open_bytes(DEPLOYMENTS, sealed, &deployment_data(app, version))
+    }
+
     /// Tells whether the first master key sealed this, so that what another one sealed can be
     /// sealed anew.
     pub fn sealed_by_first(&self, sealed: &[u8]) -> bool {
         Sealed::parse(sealed).is_some_and(|parts| parts.master_key_id == self.first.id())
     }
 
-    fn seal_secret<R: TryCryptoRng + ?Sized>(
+    fn seal_bytes<R: TryCryptoRng + ?Sized>(
         &self,
         rng: &mut R,
         purpose: &[u8],
-        secret: &[u8; 32],
+        secret: &[u8],
         data: &[u8],
     ) -> Result<Vec<u8>, Error> {
         let nonce = random::<12, _>(rng)?;
-        let mut secret = Zeroizing::new(*secret);
+        let mut secret = Zeroizing::new(secret.to_vec());
         let tag = self
             .first
             .cipher(purpose)
             .encrypt_inout_detached(&Nonce::from(nonce), data, secret.as_mut_slice().into())
             .map_err(|_source| Error::Seal)?;
-        Ok([&[LAYOUT], &self.first.id().0[..], &nonce, &*secret, &tag].concat())
+        Ok([&[LAYOUT], &self.first.id().0[..], &nonce, &secret, &tag].concat())
     }
 
+    /// Opens what has the 32 bytes of a secret.
     fn open_secret(
         &self,
         purpose: &[u8],
         sealed: &[u8],
         data: &[u8],
     ) -> Result<Zeroizing<[u8; 32]>, Error> {
+        if Sealed::parse(sealed).is_none_or(|parts| parts.ciphertext.len() != 32) {
+            return Err(Error::SealMalformed);
+        }
+        let opened = self.open_bytes(purpose, sealed, data)?;
+        opened.as_array().map(|secret| Zeroizing::new(*secret)).ok_or(Error::SealMalformed)
+    }
+
+    fn open_bytes(
+        &self,
+        purpose: &[u8],
+        sealed: &[u8],
+        data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let parts = Sealed::parse(sealed).ok_or(Error::SealMalformed)?;
         let mut refusal = Error::MasterKeyMissing { id: parts.master_key_id };
         for master in [&self.first].into_iter().chain(&self.others) {
             if master.id() != parts.master_key_id {
                 continue;
             }
-            let mut secret = Zeroizing::new(parts.ciphertext);
+            let mut secret = Zeroizing::new(parts.ciphertext.to_vec());
             let opened = master.cipher(purpose).decrypt_inout_detached(
                 &Nonce::from(parts.nonce),
                 data,
@@ -233,26 +277,30 @@ impl MasterKeys {
     }
 }
 
-struct Sealed {
+struct Sealed<'s> {
     master_key_id: MasterKeyId,
     nonce: [u8; 12],
-    ciphertext: [u8; 32],
+    ciphertext: &'s [u8],
     tag: [u8; 16],
 }
 
-impl Sealed {
-    fn parse(sealed: &[u8]) -> Option<Self> {
+impl<'s> Sealed<'s> {
+    fn parse(sealed: &'s [u8]) -> Option<Self> {
         let (&LAYOUT, rest) = sealed.split_first()? else { return None };
         let (master_key_id, rest) = rest.split_first_chunk()?;
         let (nonce, rest) = rest.split_first_chunk()?;
-        let (ciphertext, tag) = rest.split_first_chunk()?;
+        let (ciphertext, tag) = rest.split_last_chunk()?;
         Some(Self {
             master_key_id: MasterKeyId(*master_key_id),
             nonce: *nonce,
-            ciphertext: *ciphertext,
-            tag: tag.try_into().ok()?,
+            ciphertext,
+            tag: *tag,
         })
     }
+}
+
+fn deployment_data(app: &AppId, version: i64) -> Vec<u8> {
+    [DEPLOYMENT_LABEL, app.as_bytes(), &version.to_be_bytes()].concat()
 }
 
 fn associated_data(app: &AppId, slot: Slot, id: AccessKeyId) -> Vec<u8> {

@@ -97,6 +97,27 @@ fn a_sealed_operator_token_opens_under_its_name_alone_and_is_no_access_key() {
 }
 
 #[test]
+fn the_files_of_a_deployment_open_for_their_app_and_version_alone() {
+    let (old, new) = (master(), master());
+    let before = MasterKeys::new(again(&old), []);
+    for files in [&b""[..], b"{\"host.json\": \"{}\"}", &[7; 32], &vec![9; 100_000]] {
+        let sealed = before.seal_deployment(&mut SysRng, files, &app(), 3).unwrap();
+        assert_eq!(sealed.len(), 33 + files.len());
+        assert_eq!(before.open_deployment(&sealed, &app(), 3).unwrap().as_slice(), files);
+        let open =
+            |app: &AppId, version| before.open_deployment(&sealed, app, version).unwrap_err();
+        assert_eq!(open(&app(), 4), Error::SealBroken);
+        assert_eq!(open(&AppId::from_bytes([8; 16]), 3), Error::SealBroken);
+        let cut = before.open_deployment(&sealed[..sealed.len() - 1], &app(), 3);
+        assert!(matches!(cut, Err(Error::SealBroken | Error::SealMalformed)));
+        assert!(before.open(&sealed, &app(), Slot::Primary, primary().id()).is_err());
+        let after = MasterKeys::new(again(&new), []);
+        let refused = after.open_deployment(&sealed, &app(), 3).unwrap_err();
+        assert_eq!(refused, Error::MasterKeyMissing { id: old.id() });
+    }
+}
+
+#[test]
 fn a_master_key_and_an_operator_token_are_parsed_from_their_texts_alone() {
     let (master, token) = (master(), OperatorToken::generate(&mut SysRng).unwrap());
     assert!(master.expose().starts_with("kwm1_") && master.expose().len() == 54);
