@@ -36,6 +36,7 @@ pub struct App {
     default_server: Server,
     left_out: Vec<LeftOut>,
     left_out_servers: Vec<LeftOutServer>,
+    not_allowed: Vec<String>,
 }
 
 impl App {
@@ -131,6 +132,12 @@ impl App {
     /// [`Self::left_out`] too.
     pub fn left_out_servers(&self) -> &[LeftOutServer] {
         &self.left_out_servers
+    }
+
+    /// Gives what [`Surroundings::allowed`] keeps servers of mcp.json from, a line each that names the
+    /// server and what to do. Each server is among [`Self::left_out_servers`] too.
+    pub fn not_allowed(&self) -> &[String] {
+        &self.not_allowed
     }
 
     /// Gives the name of the server that a name which is none's was probably meant for.
@@ -248,6 +255,7 @@ impl<'f> Reading<'f> {
             servers,
             left_out,
             left_out_servers,
+            not_allowed: upstreams.not_allowed,
         })
     }
 

@@ -56,6 +56,6 @@ pub use authentication::{Authentication, ResourceMetadata};
 pub use files::{Error, Files, is_app_file};
 pub use problem::{LeftOut, LeftOutServer, Problem};
 pub use servers::Server;
-pub use surroundings::{INPUT_FILE_SUFFIX, INPUT_VARIABLE, Surroundings, input_key};
+pub use surroundings::{Allowed, INPUT_FILE_SUFFIX, INPUT_VARIABLE, Surroundings, input_key};
 pub use upstreams::{HttpUpstream, StdioUpstream, Transport, Upstream};
 pub use workflows::{Tool, TriggerEntry, WorkflowEntry};

@@ -1,6 +1,6 @@
 //! What an app is made with besides its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How a variable's name begins that gives an input of mcp.json.
@@ -29,6 +29,23 @@ pub struct Surroundings {
     pub folder: Option<String>,
     /// The user's home folder, absolute.
     pub home: Option<String>,
+    /// What mcp.json may ask of the machine; everything if none, as where whoever wrote the file may use
+    /// the machine anyway.
+    pub allowed: Option<Allowed>,
+}
+
+/// What an app may ask of a machine that its author has no business on: what its configuration names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// The programs that may be run, as an entry names them, relative ones below its folder.
+    pub commands: BTreeSet<String>,
+    /// The variables that may be read, those of inputs among them by their whole names.
+    pub variables: BTreeSet<String>,
+}
+
+/// Whether a variable of a child process changes which program runs, whatever its command is.
+pub(crate) fn changes_program(variable: &str) -> bool {
+    variable == "PATH" || variable.starts_with("LD_")
 }
 
 /// Shows names only: values may be secrets.
@@ -41,6 +58,7 @@ impl fmt::Debug for Surroundings {
             .field("inputs", &self.inputs.keys())
             .field("folder", &self.folder)
             .field("home", &self.home)
+            .field("allowed", &self.allowed)
             .finish()
     }
 }

@@ -85,6 +85,7 @@ impl Source {
             inputs: inputs.collect(),
             folder: self.place.folder().and_then(text),
             home: self.environment.path("HOME").filter(|home| home.is_absolute()).and_then(text),
+            allowed: None,
         }
     }
 }

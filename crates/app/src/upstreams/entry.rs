@@ -11,6 +11,7 @@ use crate::json::Faults;
 use crate::limits;
 use crate::problem::LeftOut;
 use crate::reader::{Node, Object};
+use crate::surroundings::changes_program;
 
 /// What is told about members that cannot be left aside without serving something else.
 const CHANGES_WHAT_RUNS: &[(&[&str], &str)] = &[
@@ -147,7 +148,27 @@ fn read_stdio(
         }
         (program, _) => program,
     };
+    check_allowed(&command, env.as_ref(), texts);
     Some(StdioUpstream { command, args: args?, env: env?, cwd })
+}
+
+/// Sees that the configuration allows what would run.
+fn check_allowed(command: &str, env: Option<&BTreeMap<String, String>>, texts: &mut Texts<'_>) {
+    let Some(allowed) = &texts.around().allowed else { return };
+    if !allowed.commands.contains(command) {
+        let command = shown(command);
+        texts.refuse(format!(
+            "deployed apps may not run the command `{command}` here: add it to `apps.commands` of Keyward's \
+             configuration"
+        ));
+    }
+    let changes = env.into_iter().flat_map(BTreeMap::keys).find(|name| changes_program(name));
+    if let Some(name) = changes {
+        texts.lack(format!(
+            "`env` sets `{}`, which would have another program run: remove it",
+            shown(name)
+        ));
+    }
 }
 
 fn absolute(path: &str, texts: &mut Texts<'_>) -> Option<String> {

@@ -21,6 +21,8 @@ use crate::surroundings::Surroundings;
 pub(crate) struct Entries {
     pub(crate) by_name: Vec<Entry>,
     pub(crate) left_out: Vec<LeftOut>,
+    /// What the configuration does not allow, a line for each server.
+    pub(crate) not_allowed: Vec<String>,
     /// Whether the file is there and could not be read, so that what names its servers is no fault.
     pub(crate) unread: bool,
 }
@@ -90,6 +92,8 @@ pub(crate) fn read(root: &Node<'_>, around: &Surroundings, faults: &mut Faults) 
         let transport = entry::read(&object, &node, &mut texts, &mut entries.left_out, faults);
         let enabled = read_enabled(&object, &mut entries.left_out, faults);
         let what = format!("mcp.json server `{}`", shown(written));
+        let not_allowed = texts.not_allowed().map(|why| format!("{what}: {why}"));
+        entries.not_allowed.extend(not_allowed);
         let why = texts.lacking();
         let transport = transport.filter(|_| why.is_none());
         let Some(name) = read_name(written, &node, faults) else { continue };

@@ -25,6 +25,8 @@ pub(super) struct Texts<'s> {
     declared: &'s BTreeMap<&'s str, Declared<'s>>,
     /// What the server lacks, a sentence each, and never a value.
     lacks: Vec<String>,
+    /// Those of them that the configuration could change.
+    not_allowed: Vec<String>,
     /// How many bytes all texts have together.
     byte_count: usize,
 }
@@ -34,7 +36,7 @@ impl<'s> Texts<'s> {
         around: &'s Surroundings,
         declared: &'s BTreeMap<&'s str, Declared<'s>>,
     ) -> Self {
-        Self { around, declared, lacks: Vec::new(), byte_count: 0 }
+        Self { around, declared, lacks: Vec::new(), not_allowed: Vec::new(), byte_count: 0 }
     }
 
     pub(super) fn around(&self) -> &'s Surroundings {
@@ -46,6 +48,19 @@ impl<'s> Texts<'s> {
         if !self.lacks.contains(&why) {
             self.lacks.push(why);
         }
+    }
+
+    /// Notes that the server asks for more than the configuration allows.
+    pub(super) fn refuse(&mut self, why: String) {
+        if !self.not_allowed.contains(&why) {
+            self.not_allowed.push(why.clone());
+        }
+        self.lack(why);
+    }
+
+    /// Gives what of all that the server lacks is not allowed, as one text.
+    pub(super) fn not_allowed(&self) -> Option<String> {
+        (!self.not_allowed.is_empty()).then(|| self.not_allowed.join("; "))
     }
 
     /// Gives all that the server lacks as one text, if it lacks anything.
@@ -67,7 +82,10 @@ impl<'s> Texts<'s> {
             match self.value(form) {
                 Ok(value) => filled.push_str(&value),
                 Err(why) => {
-                    self.lack(why);
+                    match why {
+                        Why::Lacks(why) => self.lack(why),
+                        Why::NotAllowed(why) => self.refuse(why),
+                    }
                     whole = false;
                 }
             }
@@ -87,9 +105,9 @@ impl<'s> Texts<'s> {
         whole.then_some(filled)
     }
 
-    fn value(&self, form: &str) -> Result<String, String> {
+    fn value(&self, form: &str) -> Result<String, Why> {
         if let Some(name) = form.strip_prefix("env:") {
-            return self.variable(name)?.map(str::to_owned).ok_or_else(|| unset(name));
+            return Ok(self.variable(name)?.map(str::to_owned).ok_or_else(|| unset(name))?);
         }
         if let Some(id) = form.strip_prefix("input:") {
             return self.input(id);
@@ -99,15 +117,15 @@ impl<'s> Texts<'s> {
             return Ok(value.unwrap_or(default).to_owned());
         }
         match form {
-            "workspaceFolder" => self.folder().map(str::to_owned),
+            "workspaceFolder" => Ok(self.folder()?.to_owned()),
             "workspaceFolderBasename" => {
                 Ok(self.folder()?.rsplit('/').next().unwrap_or_default().to_owned())
             }
-            "userHome" => self.around.home.clone().ok_or_else(|| {
+            "userHome" => Ok(self.around.home.clone().ok_or_else(|| {
                 "`${userHome}` has no value: set HOME where Keyward runs".to_owned()
-            }),
+            })?),
             "pathSeparator" | "/" => Ok("/".to_owned()),
-            _ => self.variable(form)?.map(str::to_owned).ok_or_else(|| unset(form)),
+            _ => Ok(self.variable(form)?.map(str::to_owned).ok_or_else(|| unset(form))?),
         }
     }
 
@@ -116,7 +134,7 @@ impl<'s> Texts<'s> {
         folder.ok_or_else(|| "`${workspaceFolder}` has no value here: write the path".to_owned())
     }
 
-    fn variable(&self, name: &str) -> Result<Option<&str>, String> {
+    fn variable(&self, name: &str) -> Result<Option<&str>, Why> {
         let first = |c: char| c.is_ascii_alphabetic() || c == '_';
         let fits =
             name.starts_with(first) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -125,27 +143,50 @@ impl<'s> Texts<'s> {
                 "`${{{}}}` cannot be filled in here; what can: `${{env:NAME}}`, `${{NAME}}`, \
                  `${{NAME:-default}}`, `${{input:ID}}`, `${{workspaceFolder}}`, `${{userHome}}`",
                 kind_of(name)
-            ));
+            )
+            .into());
         }
         if name.starts_with(OWN_VARIABLES) {
             return Err(format!(
                 "the variable `{name}` is Keyward's own, and not given away: use one with a name \
                  that does not begin with `{OWN_VARIABLES}`"
-            ));
+            )
+            .into());
         }
+        self.check_allowed(name)?;
         Ok(self.around.variables.get(name).map(String::as_str))
     }
 
-    fn input(&self, id: &str) -> Result<String, String> {
+    fn check_allowed(&self, variable: &str) -> Result<(), Why> {
+        match &self.around.allowed {
+            Some(allowed) if !allowed.variables.contains(variable) => {
+                let name = shown(variable);
+                Err(Why::NotAllowed(format!(
+                    "deployed apps may not read the variable `{name}` here: add it to `apps.variables` of \
+                     Keyward's configuration"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn input(&self, id: &str) -> Result<String, Why> {
         let (shown, key) = (shown(id), input_key(id));
-        match self.around.inputs.get(&key) {
+        let allowed = self.check_allowed(&format!("{INPUT_VARIABLE}{key}"));
+        match self.around.inputs.get(&key).filter(|_| allowed.is_ok()) {
             Some(Ok(value)) => return Ok(value.clone()),
-            Some(Err(why)) => return Err(format!("the input `{shown}` cannot be read: {why}")),
+            Some(Err(why)) => {
+                return Err(format!("the input `{shown}` cannot be read: {why}").into());
+            }
             None => {}
         }
-        let but = match self.declared.get(id) {
-            Some(Declared::Default(default)) => return Ok((*default).to_owned()),
-            Some(Declared::Asked) => "",
+        let declared = self.declared.get(id);
+        if let Some(Declared::Default(default)) = declared {
+            return Ok((*default).to_owned());
+        }
+        allowed?;
+        let but = match declared {
+            Some(Declared::Default(_) | Declared::Asked) => "",
             Some(Declared::Secret) => ", and the default of a password is not used",
             None => ", and `inputs` declares none of that id",
         };
@@ -153,7 +194,21 @@ impl<'s> Texts<'s> {
         Err(format!(
             "the input `{shown}` is not given{but}: set {INPUT_VARIABLE}{key} where Keyward runs, or \
              {INPUT_VARIABLE}{key}{INPUT_FILE_SUFFIX} to the path of a file that holds it"
-        ))
+        )
+        .into())
+    }
+}
+
+/// Why a form has no value.
+enum Why {
+    Lacks(String),
+    /// The configuration could allow it.
+    NotAllowed(String),
+}
+
+impl From<String> for Why {
+    fn from(why: String) -> Self {
+        Self::Lacks(why)
     }
 }
 

@@ -1,5 +1,6 @@
 //! mcp.json.
 
+mod allowed;
 mod anything;
 mod names;
 mod refusals;
@@ -40,6 +41,7 @@ fn surroundings() -> Surroundings {
         inputs,
         folder: Some("/home/user/project".to_owned()),
         home: Some("/home/user".to_owned()),
+        allowed: None,
     }
 }
 
