@@ -313,6 +313,9 @@ impl From<store::Error> for Error {
             | store::Error::Folder { .. }
             | store::Error::Sealed { .. }
             | store::Error::NotFound(_)
+            | store::Error::Overtaken
+            | store::Error::Undeployable { .. }
+            | store::Error::TwoSources(_)
             | store::Error::Corrupt { .. }
             | store::Error::TooSlow
             | store::Error::OutcomeUnknown(_)

@@ -59,6 +59,19 @@ impl Store {
             return Ok(Found::There(app_id(&id)?));
         }
         let app = AppId::generate(&mut SysRng).map_err(Error::Key)?;
+        self.insert_app(&mut tx, &app, name, KEYWARD).await?;
+        self.count_up(&mut tx).await?;
+        Ok(Found::Made(tx, app))
+    }
+
+    /// Makes an app with its two access keys, within a change.
+    pub(crate) async fn insert_app(
+        &self,
+        tx: &mut sqlx::AnyConnection,
+        app: &AppId,
+        name: &str,
+        by: &str,
+    ) -> Result<()> {
         let now = self.clock.now();
         sqlx::query("INSERT INTO apps (id, name, created_at) VALUES ($1, $2, $3)")
             .bind(app.as_bytes().to_vec())
@@ -66,13 +79,12 @@ impl Store {
             .bind(now.unix_ms())
             .execute(&mut *tx)
             .await?;
-        let revision = next_revision(&mut tx).await?;
+        let revision = next_revision(tx).await?;
         for slot in Slot::ALL {
             let key = AccessKey::generate(&mut SysRng).map_err(Error::Key)?;
-            self.insert_access_key(&mut tx, &app, slot, &key, (now, KEYWARD), revision).await?;
+            self.insert_access_key(tx, app, slot, &key, (now, by), revision).await?;
         }
-        self.count_up(&mut tx).await?;
-        Ok(Found::Made(tx, app))
+        Ok(())
     }
 
     /// Puts `key` into `slot`. The old access key's row keeps its id and loses its secret; what was

@@ -3,6 +3,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Result;
+use crate::deployments::Operation;
 
 /// What a change did, in the words of the audit's `action` column.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +11,7 @@ pub(crate) enum Action {
     Issue,
     Regenerate,
     Revoke,
+    Deploy(Operation),
 }
 
 impl Action {
@@ -18,6 +20,7 @@ impl Action {
             Self::Issue => "issueApiKey",
             Self::Regenerate => "regenerateAccessKey",
             Self::Revoke => "revokeApiKey",
+            Self::Deploy(operation) => operation.as_str(),
         }
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::Version;
+
 /// What a caller of the store can do about a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -52,6 +54,25 @@ pub enum Error {
     /// No such app, API key or page.
     #[error("no such {0}")]
     NotFound(&'static str),
+    /// The app has another version than the one that a deployment was made from: look, and make it anew.
+    #[error("the app was deployed by somebody else meanwhile")]
+    Overtaken,
+    /// The version of an app that is in force cannot be served by this replica: nothing is, until it can.
+    #[error("version {version} of the app {app} cannot be served here: {why}")]
+    Undeployable {
+        /// The app's name.
+        app: String,
+        /// The version in force.
+        version: Version,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// An app that this replica serves from a folder is deployed in the store as well.
+    #[error(
+        "the app {0} is deployed in the store, and served from a folder here: serve without a folder, or \
+         give the folder's app another name"
+    )]
+    TwoSources(String),
     /// A row does not hold what this version writes: the file was altered, or is of a newer version.
     #[error("the store has an unreadable {what}")]
     Corrupt {

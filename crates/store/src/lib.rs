@@ -14,6 +14,7 @@ mod api_keys;
 mod audit;
 mod backend;
 mod catalog;
+mod deployments;
 mod error;
 mod hold;
 mod operators;
@@ -26,9 +27,12 @@ pub use access_keys::AccessKeyRow;
 pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
+pub use deployments::{
+    Deployed, Deployment, DeploymentRow, KEPT_VERSIONS, Note, Operation, Version,
+};
 pub use error::Error;
 pub use lease::Terms as LeaseTerms;
-pub use replica::{Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
+pub use replica::{AppMaker, Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
 pub use replicas::ReplicaRow;
 pub use revision::{Change, ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};

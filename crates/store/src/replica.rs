@@ -1,5 +1,6 @@
 mod leasing;
 mod open;
+mod sources;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use url::Url;
 use self::leasing::Leasing;
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
+pub use self::sources::AppMaker;
+use self::sources::Sources;
 use crate::hold::Hold;
-use crate::{Catalog, Change, Error, Result, Snapshot, Store};
+use crate::{Catalog, Change, Result, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
 /// nothing more whatever happens: this only lets its end reach the client first. A client that takes
@@ -87,7 +90,9 @@ pub struct Replica {
     shutting_down: AtomicBool,
     open: Arc<OpenResponses>,
     /// What the store does not hold of a snapshot; its lock lets one installation through at a time.
-    served: Mutex<Vec<ServedApp>>,
+    sources: Mutex<Sources>,
+    /// Where clients reach what is deployed; none where nothing that is deployed is served.
+    base: Option<Url>,
     installed: watch::Sender<u64>,
     catalog: Catalog,
     hold: Hold,
@@ -111,7 +116,31 @@ impl Replica {
         clock: Arc<dyn Clock>,
         apps: Vec<ServedApp>,
     ) -> Result<Arc<Self>> {
-        let snapshot = Snapshot::new(store.load_trust().await?, &apps)?;
+        Self::start_with(store, clock, Sources::Given(apps), None).await
+    }
+
+    /// Reads the store once and serves every app that is deployed there, now and later, in its version in
+    /// force. An app that was given no URL is reached at its name below `base`.
+    ///
+    /// # Errors
+    /// What reading the store gives; [`crate::Error::Undeployable`] where one of them cannot be served.
+    pub async fn start_deployed(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        maker: Arc<dyn AppMaker>,
+        base: Url,
+    ) -> Result<Arc<Self>> {
+        let sources = Sources::deployed(maker, base.clone());
+        Self::start_with(store, clock, sources, Some(base)).await
+    }
+
+    async fn start_with(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        mut sources: Sources,
+        base: Option<Url>,
+    ) -> Result<Arc<Self>> {
+        let snapshot = sources.read(&store).await?;
         let (hold, leasing) = match store.terms() {
             None => (Hold::ForEver, None),
             Some((terms, nameplate)) => {
@@ -128,7 +157,8 @@ impl Replica {
             snapshot: ArcSwap::from_pointee(snapshot),
             suspended: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
-            served: Mutex::new(apps),
+            sources: Mutex::new(sources),
+            base,
             installed: watch::Sender::new(0),
             hold,
             leasing,
@@ -194,21 +224,27 @@ impl Replica {
         if let Some(leasing) = &self.leasing {
             return self.wait_for_all(leasing, change).await;
         }
-        let served = self.served.lock().await;
+        let mut sources = self.sources.lock().await;
         let is_older = self.snapshot.load().revision < change.revision();
         if is_older || self.suspended.load(Ordering::SeqCst) {
-            self.reload(&served).await;
+            self.reload(&mut sources).await;
         }
         Ok(())
     }
 
-    /// Serves `app` instead of what the app `id` was, and ends what it no longer allows.
+    /// Serves `app` instead of what the app `id` was, and ends what it no longer allows. Does nothing of an
+    /// app that is deployed.
     pub async fn serve_app(self: &Arc<Self>, id: AppId, app: Arc<App>) {
-        let mut served = self.served.lock().await;
-        for entry in served.iter_mut().filter(|entry| entry.id == id) {
-            entry.app = Arc::clone(&app);
-        }
-        self.reload(&served).await;
+        let mut sources = self.sources.lock().await;
+        sources.replace(id, &app);
+        self.reload(&mut sources).await;
+    }
+
+    /// Where clients would reach an app of this name that was deployed without a URL; none on a replica
+    /// that does not serve what is deployed.
+    #[must_use]
+    pub fn url_below(&self, name: &str) -> Option<Url> {
+        self.base.as_ref().map(|base| sources::below(base, name))
     }
 
     /// Writes to the store when API keys were last accepted.
@@ -240,22 +276,15 @@ impl Replica {
     /// Reads the store again, whether or not it is known to have changed: for a change of which
     /// nobody knows whether it is durable.
     pub async fn refresh(self: &Arc<Self>) {
-        let served = self.served.lock().await;
-        self.reload(&served).await;
+        let mut sources = self.sources.lock().await;
+        self.reload(&mut sources).await;
     }
 
-    async fn read(&self, served: &[ServedApp]) -> Result<Snapshot> {
-        match tokio::time::timeout(READ_WITHIN, self.store.load_trust()).await {
-            Ok(trust) => Snapshot::new(trust?, served),
-            Err(_) => Err(Error::TooSlow),
-        }
-    }
-
-    async fn reload(self: &Arc<Self>, served: &[ServedApp]) {
+    async fn reload(self: &Arc<Self>, sources: &mut Sources) {
         if let Some(leasing) = &self.leasing {
-            return self.load(leasing, served, true).await;
+            return self.load(leasing, sources, true).await;
         }
-        match self.read(served).await {
+        match sources.read(&self.store).await {
             Ok(snapshot) => self.install(snapshot).await,
             Err(error) => {
                 error!(
@@ -311,8 +340,8 @@ impl Replica {
                 self.leave(cut).await;
             }
             if self.suspended.load(Ordering::SeqCst) && asked_at.elapsed() >= RELOAD_PAUSE {
-                let served = self.served.lock().await;
-                self.reload(&served).await;
+                let mut sources = self.sources.lock().await;
+                self.reload(&mut sources).await;
                 asked_at = Instant::now();
             }
         }

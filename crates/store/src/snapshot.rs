@@ -8,7 +8,8 @@ use lease::RevisionName;
 use url::Url;
 
 use crate::access_keys::{access_key_id, app_id, parse_slot};
-use crate::{ChangeId, Claim, Cut, Error, Result, Revision, ServedApp, Store};
+use crate::deployments::Current;
+use crate::{ChangeId, Claim, Cut, Error, Result, Revision, ServedApp, Store, Version};
 
 /// What a replica decides by: immutable, and made from one state of the store.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct AppState {
     pub ring: KeyRing,
     /// Its files.
     pub app: Arc<App>,
+    /// The version that was deployed; none if it is served from a folder.
+    pub version: Option<Version>,
 }
 
 impl fmt::Debug for AppState {
@@ -45,18 +48,24 @@ impl fmt::Debug for AppState {
 }
 
 impl Snapshot {
-    pub(crate) fn new(trust: Trust, served: &[ServedApp]) -> Result<Self> {
-        let Trust { revision, change, mut rings } = trust;
+    /// Makes a snapshot of these apps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an app that the store does not have.
+    pub(crate) fn new(trust: Trust, served: impl IntoIterator<Item = ServedApp>) -> Result<Self> {
+        let Trust { revision, change, mut rings, deployed } = trust;
         let apps = served
-            .iter()
+            .into_iter()
             .map(|served| {
                 let ring = rings.remove(&served.id).ok_or(Error::NotFound("app"))?;
+                let current = deployed.iter().find(|current| current.app == served.id);
                 Ok(Arc::new(AppState {
                     id: served.id,
-                    name: served.name.clone(),
-                    public_url: served.public_url.clone(),
+                    name: served.name,
+                    public_url: served.public_url,
                     ring,
-                    app: Arc::clone(&served.app),
+                    app: served.app,
+                    version: current.map(|current| current.version),
                 }))
             })
             .collect::<Result<_>>()?;
@@ -121,11 +130,16 @@ impl AppState {
     }
 }
 
+/// An app with the version of it that is in force, if it is deployed: its number, its id and its URL.
+type AppRow = (Vec<u8>, String, Option<i64>, Option<String>, Option<String>);
+
 /// The store's part of a snapshot.
 pub(crate) struct Trust {
     revision: Revision,
     change: ChangeId,
     rings: BTreeMap<AppId, KeyRing>,
+    /// The versions in force of the apps that are deployed, by name.
+    pub(crate) deployed: Vec<Current>,
 }
 
 impl Store {
@@ -138,14 +152,26 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let (value, change): (i64, String) =
             sqlx::query_as("SELECT value, change_id FROM revision").fetch_one(&mut *tx).await?;
-        let apps: Vec<(Vec<u8>, String)> =
-            sqlx::query_as("SELECT id, name FROM apps").fetch_all(&mut *tx).await?;
+        let apps: Vec<AppRow> = sqlx::query_as(
+            "SELECT apps.id, apps.name, apps.deployed_version, deployments.id, deployments.public_url \
+             FROM apps LEFT JOIN deployments \
+             ON deployments.app_id = apps.id AND deployments.version = apps.deployed_version \
+             ORDER BY apps.name",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
         let mut rings = BTreeMap::new();
-        for (id, name) in apps {
+        let mut deployed = Vec::new();
+        for (id, name, version, deployment, public_url) in apps {
             let app = app_id(&id)?;
             rings.insert(app, self.load_ring(&mut tx, app, &name).await?);
+            if let Some(version) = version {
+                let deployment = deployment.ok_or(Error::corrupt("deployed version"))?;
+                deployed.push(Current::new(app, name, version, deployment, public_url)?);
+            }
         }
-        Ok(Trust { revision: Revision::new(value), change: ChangeId::new(change), rings })
+        let (revision, change) = (Revision::new(value), ChangeId::new(change));
+        Ok(Trust { revision, change, rings, deployed })
     }
 
     async fn load_ring(

@@ -24,10 +24,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A migration's number, name and text.
 type Script = (i64, &'static str, &'static str);
 
-const EMBEDDED: &[Script] = &[(1, "first", include_str!("../../migrations/sqlite/0001_first.sql"))];
+const EMBEDDED: &[Script] = &[
+    (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+    (2, "deployments", include_str!("../../migrations/sqlite/0002_deployments.sql")),
+];
 
-const POSTGRES: &[Script] =
-    &[(1, "first", include_str!("../../migrations/postgres/0001_first.sql"))];
+const POSTGRES: &[Script] = &[
+    (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
+    (2, "deployments", include_str!("../../migrations/postgres/0002_deployments.sql")),
+];
 
 pub(super) fn embedded() -> Migrator {
     migrator(EMBEDDED)

@@ -18,7 +18,8 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::open::Closing;
-use super::{Replica, ServedApp, Suspended};
+use super::sources::Sources;
+use super::{Replica, Suspended};
 use crate::backend::leases::{self, Nameplate};
 use crate::hold::{boot, now};
 use crate::{Cut, Error, Result};
@@ -221,14 +222,14 @@ impl Replica {
     }
 
     async fn load_again(&self, leasing: &Leasing) {
-        let served = self.served.lock().await;
-        self.load(leasing, &served, false).await;
+        let mut sources = self.sources.lock().await;
+        self.load(leasing, &mut sources, false).await;
     }
 
     /// Loads what the store holds and installs it; `anew` also where it is what decides already.
-    pub(super) async fn load(&self, leasing: &Leasing, served: &[ServedApp], anew: bool) {
+    pub(super) async fn load(&self, leasing: &Leasing, sources: &mut Sources, anew: bool) {
         let load = leasing.installer().begin();
-        let snapshot = match self.read(served).await {
+        let snapshot = match sources.read(&self.store).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 leasing.loading.begins(READ, &error);

@@ -4,6 +4,8 @@
 mod audit;
 #[path = "suite/catalog.rs"]
 mod catalog;
+#[path = "suite/deployments.rs"]
+mod deployments;
 #[path = "suite/opening.rs"]
 mod opening;
 #[path = "suite/register.rs"]
