@@ -1,4 +1,5 @@
 mod decided;
+mod probe;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -129,6 +130,9 @@ impl Gateway {
     }
 
     async fn answer(&self, request: &mut Request, connection: &Connection) -> Response {
+        if probe::is_one(request) {
+            return probe::answer(&self.means.replica);
+        }
         let routing = self.means.replica.last_snapshot();
         let app = match address::app(&routing, request.uri(), request.headers()) {
             Ok(app) => app,

@@ -5,6 +5,7 @@ mod admission;
 mod body;
 mod call;
 mod keys;
+mod probes;
 mod query;
 mod rendering;
 mod servers;
@@ -14,9 +15,11 @@ use std::sync::Arc;
 
 use ::keys::Role;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::future::BoxFuture;
+use http::request::Parts;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -85,7 +88,12 @@ pub fn router(manage: Manage) -> Router {
 
 async fn answer(State(manage): State<Arc<Manage>>, request: Request) -> Response {
     let mut seen = Seen { id: Uuid::now_v7().to_string(), ..Seen::default() };
-    let outcome = respond(manage, request, &mut seen).await;
+    let (head, body) = request.into_parts();
+    if let Some(answer) = probes::answer(&manage, &head) {
+        // Nobody reads a log line for each second.
+        return rendering::finish(Ok(answer), &seen.id);
+    }
+    let outcome = respond(manage, head, body, &mut seen).await;
     seen.log(&outcome);
     rendering::finish(outcome, &seen.id)
 }
@@ -93,8 +101,12 @@ async fn answer(State(manage): State<Arc<Manage>>, request: Request) -> Response
 /// Decides in this order: is it for us, who calls, is there such an operation, is it called right,
 /// of which app. The rest is the operation's: whether the caller has the role, and only then the
 /// body.
-async fn respond(manage: Arc<Manage>, request: Request, seen: &mut Seen) -> Result<Response> {
-    let (head, body) = request.into_parts();
+async fn respond(
+    manage: Arc<Manage>,
+    head: Parts,
+    body: Body,
+    seen: &mut Seen,
+) -> Result<Response> {
     let host = admission::check_host(&head, &manage.settings.allowed_hosts)?;
     admission::check_origin(&head, &host)?;
     let caller = admission::authenticate(&head, &manage.operators, manage.clock.now())?;

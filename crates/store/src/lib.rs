@@ -32,7 +32,9 @@ pub use deployments::{
 };
 pub use error::Error;
 pub use lease::Terms as LeaseTerms;
-pub use replica::{AppMaker, Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended};
+pub use replica::{
+    AppMaker, Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended, Unready,
+};
 pub use replicas::ReplicaRow;
 pub use revision::{Change, ChangeId, Revision};
 pub use snapshot::{AppState, Snapshot};

@@ -1,5 +1,6 @@
 mod leasing;
 mod open;
+mod readiness;
 mod sources;
 
 use std::fmt;
@@ -20,6 +21,8 @@ use url::Url;
 use self::leasing::Leasing;
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
+use self::readiness::Since;
+pub use self::readiness::Unready;
 pub use self::sources::AppMaker;
 use self::sources::Sources;
 use crate::hold::Hold;
@@ -87,6 +90,9 @@ pub struct Replica {
     snapshot: ArcSwap<Snapshot>,
     /// Whether the snapshot is known to be older than the store.
     suspended: AtomicBool,
+    suspended_since: Since,
+    /// Whether it is about to end, and goes on until then.
+    draining: AtomicBool,
     shutting_down: AtomicBool,
     open: Arc<OpenResponses>,
     /// What the store does not hold of a snapshot; its lock lets one installation through at a time.
@@ -146,7 +152,7 @@ impl Replica {
             Some((terms, nameplate)) => {
                 let holder = Holder::new(terms);
                 let hold = Hold::Lease(holder.term());
-                (hold, Some(Arc::new(Leasing::new(holder, terms, nameplate))))
+                (hold, Some(Arc::new(Leasing::new(holder, terms, nameplate, clock.now()))))
             }
         };
         Ok(Arc::new(Self {
@@ -156,6 +162,8 @@ impl Replica {
             catalog: Catalog::new(&snapshot),
             snapshot: ArcSwap::from_pointee(snapshot),
             suspended: AtomicBool::new(false),
+            suspended_since: Since::default(),
+            draining: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
             sources: Mutex::new(sources),
             base,
@@ -292,6 +300,7 @@ impl Replica {
                     "Cannot read the store; admitting nothing until it can be read again"
                 );
                 self.suspended.store(true, Ordering::SeqCst);
+                self.suspended_since.begins(self.clock.now());
                 self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
             }
         }
@@ -301,6 +310,7 @@ impl Replica {
         let snapshot = Arc::new(snapshot);
         self.snapshot.store(Arc::clone(&snapshot));
         self.suspended.store(false, Ordering::SeqCst);
+        self.suspended_since.ends();
         // What registered before this line is judged here; what registers after it is checked
         // against the new snapshot, because registering and judging take the same locks.
         let now = self.clock.now();

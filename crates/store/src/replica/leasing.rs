@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use keys::Timestamp;
 use lease::{
-    Answer, Arrival, Call, Consequence, Holder, Installer, Loaded, Next, RowId, Terms, Why,
+    Answer, Arrival, Call, Consequence, Holder, Installer, Loaded, MAX_WALL_OFF_MS, Next, RowId,
+    Terms, Why,
 };
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -18,8 +20,9 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::open::Closing;
+use super::readiness::Since;
 use super::sources::Sources;
-use super::{Replica, Suspended};
+use super::{Replica, Suspended, Unready};
 use crate::backend::leases::{self, Nameplate};
 use crate::hold::{boot, now};
 use crate::{Cut, Error, Result};
@@ -42,6 +45,7 @@ pub(super) struct Leasing {
     pub(super) listening: Outage,
     /// Whether the wall clock kept it from a lease last, which has been told then.
     wall_clock: AtomicBool,
+    without_since: Since,
 }
 
 /// Whether something that is tried again and again has failed last: told once, and once when it is over.
@@ -53,6 +57,10 @@ impl Outage {
         if !self.0.swap(true, Ordering::Relaxed) {
             warn!(error = error as &dyn std::error::Error, "Cannot {what}: {error}");
         }
+    }
+
+    fn lasts(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn ends(&self, what: &str) {
@@ -68,7 +76,14 @@ const READ: &str = "read the store";
 type Calling = BoxFuture<'static, (Call, Result<Answer>)>;
 
 impl Leasing {
-    pub(super) fn new(holder: Holder, terms: Terms, nameplate: Nameplate) -> Self {
+    pub(super) fn new(
+        holder: Holder,
+        terms: Terms,
+        nameplate: Nameplate,
+        begun: Timestamp,
+    ) -> Self {
+        let without_since = Since::default();
+        without_since.begins(begun);
         Self {
             terms,
             holder: Mutex::new(holder),
@@ -82,7 +97,24 @@ impl Leasing {
             looking: Outage::default(),
             listening: Outage::default(),
             wall_clock: AtomicBool::new(false),
+            without_since,
         }
+    }
+
+    /// Says what keeps the replica from a lease, where it has none.
+    pub(super) fn without(&self, now: Timestamp) -> Unready {
+        let off_ms = u64::try_from(self.holder().wall_off().as_millis()).unwrap_or(u64::MAX);
+        if off_ms > MAX_WALL_OFF_MS {
+            return Unready::WallClock { off_ms };
+        }
+        let why = if self.renewing.lasts() {
+            "the database does not answer"
+        } else if self.loading.lasts() {
+            "the store cannot be read"
+        } else {
+            "one is being asked for"
+        };
+        Unready::NoLease { since: self.without_since.get().unwrap_or(now), why }
     }
 
     fn holder(&self) -> MutexGuard<'_, Holder> {
@@ -153,6 +185,9 @@ impl Leasing {
                 Consequence::Nothing
             }
         };
+        if self.holder().term().is_live(boot()) {
+            self.without_since.ends();
+        }
         match consequence {
             Consequence::Nothing => None,
             Consequence::CutAll(why) => Some(why),
@@ -212,6 +247,10 @@ impl Replica {
                 Some((call, answer)) = OptionFuture::from(calling.as_mut()) => {
                     calling = None;
                     if let Some(why) = leasing.take_answer(call, answer) {
+                        // It may have been lost and found at once.
+                        if !self.hold.is_live() {
+                            leasing.without_since.begins(self.clock.now());
+                        }
                         leasing.say(why);
                         leaving.push(self.leave(self.cut_all()));
                     }
@@ -252,6 +291,7 @@ impl Replica {
                 if installing.replaces_history() {
                     warn!("The database went back in time: everything is cut and asked for anew");
                     leasing.holder().forfeit();
+                    leasing.without_since.begins(self.clock.now());
                     self.leave(self.cut_all()).await;
                 }
                 self.install(snapshot).await;
@@ -267,6 +307,7 @@ impl Replica {
         let lapsed = leasing.holder().lapse(boot());
         lapsed.then(|| {
             warn!("The lease has lapsed: admitting nothing until there is one again");
+            leasing.without_since.begins(self.clock.now());
             self.cut_all()
         })
     }
