@@ -198,6 +198,9 @@ pub(crate) struct SettingArguments {
     /// KEYWARD_STORE_PASSWORD_FILE names a file with it. A master key must be given with it.
     #[arg(long, value_name = "URL", value_parser = store_url)]
     store_url: Option<String>,
+    /// How long to go on serving in a shutdown while /readyz fails [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = grace)]
+    shutdown_drain: Option<String>,
     /// How long requests may take to end in a shutdown [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = grace)]
     shutdown_grace: Option<String>,
@@ -220,7 +223,7 @@ pub(crate) struct SettingArguments {
 
 impl SettingArguments {
     /// Gives each setting that was typed, by its name.
-    pub(crate) fn given(&self) -> [(&'static str, Option<Value>); 13] {
+    pub(crate) fn given(&self) -> [(&'static str, Option<Value>); 14] {
         let text = |text: &Option<String>| text.clone().map(Value::Text);
         let flag = |flag: bool| flag.then_some(Value::Flag(true));
         let files = Some(&self.master_key_file).filter(|files| !files.is_empty());
@@ -232,6 +235,7 @@ impl SettingArguments {
             (config::names::APP_NAME, text(&self.app_name)),
             (config::names::MASTER_KEY_FILES, files.cloned().map(Value::Texts)),
             (config::names::STORE_URL, text(&self.store_url)),
+            (config::names::SHUTDOWN_DRAIN, text(&self.shutdown_drain)),
             (config::names::SHUTDOWN_GRACE, text(&self.shutdown_grace)),
             (config::names::BEHIND_TLS_PROXY, flag(self.behind_tls_proxy)),
             (config::names::MANAGE_OFF_LOOPBACK, flag(self.manage_off_loopback)),

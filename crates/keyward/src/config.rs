@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) database: Option<Database>,
     /// What seals access keys; the data folder's own if none is given.
     pub(crate) master_keys: MasterKeySource,
+    /// How long everything goes on in a shutdown before requests are to end.
+    pub(crate) shutdown_drain: Duration,
     /// How long requests may take to end in a shutdown.
     pub(crate) shutdown_grace: Duration,
     /// What is logged, and how.

@@ -49,6 +49,9 @@ pub(crate) const LAST_BYTES: Duration = Duration::from_millis(500);
 /// How long requests may take to end in a shutdown, if the configuration does not say.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// How soon a replica that has no lease yet looks again whether it has one to announce.
+pub(crate) const READY_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long a command waits for a connection to the server, which is near.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 

@@ -34,9 +34,11 @@ use self::survive::survive;
 use crate::error::{Error, Result};
 use crate::limits;
 
-/// The two steps of an end: no new requests; then no requests at all.
+/// The steps of an end: no requests on old connections; then no new ones; then none at all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shutdown {
+    /// Everything goes on, and each connection ends with its next answer.
+    pub(crate) drain: CancellationToken,
     /// Listeners stop accepting, and connections end with the requests that they have.
     pub(crate) soft: CancellationToken,
     /// Connections end at once.
@@ -143,25 +145,27 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = {
         let in_flight = in_flight.clone();
         service_fn(move |request: hyper::Request<Incoming>| {
-            let begun = in_flight.begin();
+            let begun = in_flight.begin_request(request.version());
             let answer = survive(service.clone().call(request.map(Body::new)));
-            async move { Ok::<_, Infallible>(answer.await.map(|body| begun.until_end_of(body))) }
+            async move { Ok::<_, Infallible>(begun.until_end_of(answer.await)) }
         })
     };
     let stream = TokioIo::new(Prompt::new(stream, bounds::HEADER_TIME));
     let mut connection = std::pin::pin!(server.serve_connection(stream, service));
-    let (hung_up, soft, in_flight) = (&hangup.0, &shutdown.soft, &in_flight);
+    let (hung_up, in_flight) = (&hangup.0, &in_flight);
+    let Shutdown { drain, soft, .. } = &shutdown;
     let turn = |turn| async move {
         match turn {
             Turn::HangUp => hung_up.cancelled().await,
             Turn::Idle => in_flight.none_for(bounds::HEADER_TIME).await,
+            Turn::Draining => drain.cancelled().await,
             Turn::Ending => soft.cancelled().await,
         }
         turn
     };
     // Asked only once one of them has something to say: no request pays for what rarely comes.
     let mut turns: FuturesUnordered<_> =
-        [Turn::HangUp, Turn::Idle, Turn::Ending].into_iter().map(turn).collect();
+        [Turn::HangUp, Turn::Idle, Turn::Draining].into_iter().map(turn).collect();
     let mut ending = false;
     loop {
         tokio::select! {
@@ -172,11 +176,16 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 // HTTP/2 by itself lets a client stay that only answers pings, and either HTTP one that
                 // does not take its answer: it gets the same time once more.
                 Turn::Idle if ending => return,
-                Turn::Idle | Turn::Ending => {
-                    if turned == Turn::Idle {
-                        turns.push(turn(Turn::Idle));
+                Turn::Idle | Turn::Draining | Turn::Ending => {
+                    match turned {
+                        Turn::Idle => turns.push(turn(Turn::Idle)),
+                        Turn::Draining => turns.push(turn(Turn::Ending)),
+                        Turn::HangUp | Turn::Ending => {}
                     }
-                    if !ending {
+                    // A GOAWAY is understood before it ends anything; over HTTP/1.1 an idle connection
+                    // could end under the next request.
+                    let ends = turned != Turn::Draining || in_flight.drain();
+                    if ends && !ending {
                         ending = true;
                         connection.as_mut().graceful_shutdown();
                     }
@@ -199,6 +208,8 @@ enum Turn {
     HangUp,
     /// Nothing has been under way for long.
     Idle,
+    /// The listener will end, and goes on until then.
+    Draining,
     /// The listener ends.
     Ending,
 }
@@ -249,11 +260,16 @@ mod tests {
 
     /// A connection with the router at its other end.
     fn connect(router: Router, tasks: &TaskTracker) -> DuplexStream {
+        connect_until(&Shutdown::default(), router, tasks)
+    }
+
+    fn connect_until(shutdown: &Shutdown, router: Router, tasks: &TaskTracker) -> DuplexStream {
+        let shutdown = shutdown.clone();
         let (client, stream) = duplex(64 * 1024);
         let hangup = Hangup::default();
         let router = router.layer(Extension(hangup.clone()));
         tasks.spawn(async move {
-            converse(&server(), stream, router, hangup, Shutdown::default()).await;
+            converse(&server(), stream, router, hangup, shutdown).await;
         });
         client
     }
@@ -358,6 +374,40 @@ mod tests {
             let (taken, pong_count) = timeout(LONG, ended).await.unwrap();
             assert_eq!(taken, b"f");
             assert!(pong_count > 1);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_drains_is_ended_by_its_next_answer_and_not_before() {
+        paused().block_on(async {
+            let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
+            let router = Router::new().route("/", get("fine")).route("/open", get(pending::<()>));
+            let [mut idle, mut old] =
+                [(), ()].map(|()| connect_until(&shutdown, router.clone(), &tasks));
+            let request = b"GET / HTTP/1.1\r\nHost: tests\r\n\r\n";
+            old.write_all(request).await.unwrap();
+            let mut head = [0; 15];
+            old.read_exact(&mut head).await.unwrap();
+            let multiplexed = TokioIo::new(connect_until(&shutdown, router.clone(), &tasks));
+            let (mut requests, connection) =
+                http2::handshake(TokioExecutor::new(), multiplexed).await.unwrap();
+            let connection = tasks.spawn(connection);
+            let answer = requests.send_request(to("/")).await.unwrap();
+            assert!(!answer.headers().contains_key("connection"));
+            drop(answer);
+
+            shutdown.drain.cancel();
+            assert!(timeout(bounds::HEADER_TIME / 2, idle.read_u8()).await.is_err());
+            let mut new = connect_until(&shutdown, router, &tasks);
+            for client in [&mut idle, &mut old, &mut new] {
+                client.write_all(request).await.unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+                assert!(answer.ends_with("\r\n\r\nfine"), "{answer}");
+            }
+            // It has been told GOAWAY, and nothing was under way.
+            connection.await.unwrap().unwrap();
         });
     }
 

@@ -1,6 +1,7 @@
 //! `keyward serve`: one app, wired together.
 
 mod reload;
+mod signals;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,13 +14,14 @@ use manage::{Manage, Operator, Operators, Settings};
 use secrecy::ExposeSecret as _;
 use store::{PostgresSettings, Replica, ServedApp, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use url::Url;
 
 use self::reload::Reload;
+use self::signals::Signals;
 use crate::arguments::ServeArguments;
 use crate::config::{Config, Database, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
@@ -82,9 +84,10 @@ pub(crate) async fn run(
         Arc::clone(&replica),
         Arc::clone(&store),
         Arc::clone(&upstreams),
-        config.shutdown_grace,
+        Times { drain: config.shutdown_drain, grace: config.shutdown_grace },
     );
-    let gateway = Gateway::new(replica, Arc::clone(&clock), upstreams, running.work.clone());
+    let gateway =
+        Gateway::new(Arc::clone(&replica), Arc::clone(&clock), upstreams, running.work.clone());
     let gateway = Arc::new(gateway);
     running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
     let manage_url = url_at(manage_listen)?;
@@ -101,11 +104,29 @@ pub(crate) async fn run(
         app: name,
         data_dir: data_dir.path().to_owned(),
     };
-    tell_ready(&ready, arguments, &loaded, made_master_key, program)?;
-    signals.next().await;
+    tokio::select! {
+        () = until_ready(&replica) => {
+            tell_ready(&ready, arguments, &loaded, made_master_key, program)?;
+            signals.next().await;
+        }
+        () = signals.next() => {}
+    }
     drop(announced);
     running.end(signals).await;
     Ok(())
+}
+
+/// Waits for the first lease, and says why there is none.
+async fn until_ready(replica: &Replica) {
+    let mut said = None;
+    while replica.admit().await.is_err() || replica.readiness().is_err() {
+        let why = replica.readiness().err();
+        if why.is_some() && why != said {
+            warn!("Not ready yet: {}", why.as_ref().map(ToString::to_string).unwrap_or_default());
+            said = why;
+        }
+        tokio::time::sleep(limits::READY_AGAIN).await;
+    }
 }
 
 fn tell_ready(
@@ -298,27 +319,12 @@ fn launcher(environment: &Environment) -> Result<Launcher> {
     Ok(Launcher { program, arguments, environment: environment.of_children() })
 }
 
-/// The signals that end the process, and the one that has the folder read again.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind: SignalKind| signal(kind).map_err(Error::io("listen for signals"));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+/// How long the steps of an end take.
+struct Times {
+    /// To be noticed by who sends requests.
+    drain: Duration,
+    /// For requests to end.
+    grace: Duration,
 }
 
 /// Everything that runs until the end.
@@ -327,7 +333,7 @@ struct Running {
     store: Arc<Store>,
     upstreams: Arc<Upstreams>,
     shutdown: Shutdown,
-    grace: Duration,
+    times: Times,
     /// Listeners and their connections.
     connections: TaskTracker,
     /// What requests leave running: workflows, and changes whose caller has gone.
@@ -344,14 +350,14 @@ impl Running {
         replica: Arc<Replica>,
         store: Arc<Store>,
         upstreams: Arc<Upstreams>,
-        grace: Duration,
+        times: Times,
     ) -> Self {
         Self {
             replica,
             store,
             upstreams,
             shutdown: Shutdown::default(),
-            grace,
+            times,
             connections: TaskTracker::new(),
             work: TaskTracker::new(),
             chores: TaskTracker::new(),
@@ -425,9 +431,23 @@ impl Running {
         Ok(())
     }
 
-    /// Lets requests end, then ends them; a second signal ends everything at once.
+    /// Lets who sends requests look elsewhere, then lets requests end, then ends them; a second signal ends
+    /// everything at once.
     async fn end(self, mut signals: Signals) {
-        info!("Ending: requests have {} s to end", self.grace.as_secs_f32());
+        self.replica.drain();
+        self.shutdown.drain.cancel();
+        if !self.times.drain.is_zero() {
+            let seconds = self.times.drain.as_secs_f32();
+            info!("Ending: not ready from now on, and serving for another {seconds} s");
+            tokio::select! {
+                () = tokio::time::sleep(self.times.drain) => {}
+                () = signals.next() => {
+                    warn!("Ending at once");
+                    return;
+                }
+            }
+        }
+        info!("Ending: requests have {} s to end", self.times.grace.as_secs_f32());
         self.shutdown.soft.cancel();
         self.stop_chores.cancel();
         for tracker in [&self.connections, &self.work, &self.chores] {
@@ -453,7 +473,7 @@ impl Running {
             self.connections.wait().await;
             self.work.wait().await;
         };
-        if tokio::time::timeout(self.grace, quiet).await.is_ok() {
+        if tokio::time::timeout(self.times.grace, quiet).await.is_ok() {
             return;
         }
         let open = self.replica.open_count();

@@ -13,7 +13,7 @@ use super::raw::{OPERATOR_FIELDS, RawOperator};
 use super::settings::names::{
     ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER,
     LOG_FORMAT, MANAGE_LISTEN, MANAGE_OFF_LOOPBACK, MANAGE_PUBLIC_URL, MASTER_KEY_FILES,
-    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_GRACE, STORE_LEASE_S,
+    MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_DRAIN, SHUTDOWN_GRACE, STORE_LEASE_S,
     STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE, STORE_REPLICA_NAME, STORE_URL, SUBSCRIPTION,
 };
 use super::{
@@ -61,6 +61,7 @@ impl Checking<'_> {
             app_name: self.parsed(APP_NAME, check_app_name),
             data_dir: self.path(DATA_DIR),
             master_keys,
+            shutdown_drain: self.parsed(SHUTDOWN_DRAIN, duration::parse).unwrap_or_default(),
             shutdown_grace: self
                 .parsed(SHUTDOWN_GRACE, duration::parse)
                 .unwrap_or(limits::SHUTDOWN_GRACE),

@@ -52,6 +52,7 @@ pub(crate) mod names {
     pub(crate) const APP_NAME: &str = "app_name";
     pub(crate) const DATA_DIR: &str = "data_dir";
     pub(crate) const MASTER_KEY_FILES: &str = "master_key_files";
+    pub(crate) const SHUTDOWN_DRAIN: &str = "shutdown_drain";
     pub(crate) const SHUTDOWN_GRACE: &str = "shutdown_grace";
     pub(crate) const STORE_URL: &str = "store.url";
     pub(crate) const STORE_PASSWORD_FILE: &str = "store.password_file";
@@ -95,14 +96,25 @@ pub(crate) const SETTINGS: &[Setting] = &[
                   all open them.",
     },
     Setting {
+        name: names::SHUTDOWN_DRAIN,
+        kind: Kind::Text,
+        flag: Some("--shutdown-drain"),
+        variable: Some("KEYWARD_SHUTDOWN_DRAIN"),
+        default: "\"0s\"",
+        example: "\"5s\"",
+        meaning: "How long the process goes on serving after SIGTERM or SIGINT while /readyz fails, so \
+                  that a load balancer stops sending requests before they are refused. A second signal \
+                  ends the process at once.",
+    },
+    Setting {
         name: names::SHUTDOWN_GRACE,
         kind: Kind::Text,
         flag: Some("--shutdown-grace"),
         variable: Some("KEYWARD_SHUTDOWN_GRACE"),
         default: "\"10s\"",
         example: "\"30s\"",
-        meaning: "How long requests may take to end after SIGTERM or SIGINT; what is open after that \
-                  is cut. A second signal ends the process at once.",
+        meaning: "How long requests may take to end after SIGTERM or SIGINT, and shutdown_drain where \
+                  that is set; what is open after that is cut. A second signal ends the process at once.",
     },
     Setting {
         name: names::LISTEN,

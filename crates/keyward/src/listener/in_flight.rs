@@ -1,10 +1,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use axum::response::Response;
 use http_body::{Frame, SizeHint};
 
 /// In how many steps an idle connection is waited for: it is found after at most one too many.
@@ -19,11 +22,28 @@ pub(super) struct InFlight(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
+    speaks_http2: AtomicBool,
+    is_draining: AtomicBool,
 }
 
 impl InFlight {
     pub(super) fn new() -> Self {
         Self(Arc::default())
+    }
+
+    /// Counts a request that has come, until what is returned is dropped.
+    pub(super) fn begin_request(&self, version: Version) -> Begun {
+        if version == Version::HTTP_2 {
+            self.0.speaks_http2.store(true, Ordering::Relaxed);
+        }
+        self.begin()
+    }
+
+    /// Has each further answer over HTTP/1.1 be the last of the connection, which then never ends under a
+    /// request that is on its way. Says whether the connection has its own way to say so: HTTP/2's.
+    pub(super) fn drain(&self) -> bool {
+        self.0.is_draining.store(true, Ordering::Relaxed);
+        self.0.speaks_http2.load(Ordering::Relaxed)
     }
 
     /// Counts one more, until what is returned is dropped.
@@ -57,9 +77,15 @@ pub(super) struct Begun(InFlight);
 
 impl Begun {
     /// Counts the request on while its answer's body is waited for.
-    pub(super) fn until_end_of(self, body: Body) -> Counted {
+    pub(super) fn until_end_of(self, mut answer: Response) -> Response<Counted> {
+        let counts = &self.0.0;
+        if counts.is_draining.load(Ordering::Relaxed)
+            && !counts.speaks_http2.load(Ordering::Relaxed)
+        {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let in_flight = self.0.clone();
-        Counted { body, in_flight, begun: None }
+        answer.map(|body| Counted { body, in_flight, begun: None })
     }
 }
 
@@ -128,7 +154,7 @@ mod tests {
             drop(two);
             assert!(!idle().await, "a handler runs");
             let (events, body) = channel();
-            let mut body = one.until_end_of(body);
+            let mut body = one.until_end_of(Response::new(body)).into_body();
             assert!(idle().await, "nobody asks for the body");
             let frame = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
             assert!(frame.is_pending());
@@ -166,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_its_length() {
-        let body = InFlight::new().begin().until_end_of(Body::from("answer"));
-        assert_eq!(body.size_hint().exact(), Some(6));
+        let answer = InFlight::new().begin().until_end_of(Response::new(Body::from("answer")));
+        assert_eq!(answer.body().size_hint().exact(), Some(6));
     }
 }

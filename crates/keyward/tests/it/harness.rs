@@ -114,17 +114,37 @@ impl Sandbox {
         self.command(&[&ports[..], &["--json"], more].concat())
     }
 
-    pub(crate) fn serve_by(&self, mut command: Command) -> Server {
+    pub(crate) fn serve_by(&self, command: Command) -> Server {
+        self.start_by(command).ready()
+    }
+
+    /// Starts a server and does not wait until it is ready.
+    pub(crate) fn start_by(&self, mut command: Command) -> Starting<'_> {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         let log = Log::default();
         log.follow(child.stderr.take().unwrap());
+        Starting { child, log, sandbox: self }
+    }
+}
+
+/// A server that has not said yet that it is ready.
+pub(crate) struct Starting<'s> {
+    child: Child,
+    pub(crate) log: Log,
+    sandbox: &'s Sandbox,
+}
+
+impl Starting<'_> {
+    /// Waits until it is.
+    pub(crate) fn ready(self) -> Server {
+        let Self { mut child, log, sandbox } = self;
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("not ready: {line:?}\n{}", log.text()));
-        Server { child, ready, log, token: self.run(&["token"]).out.trim().to_owned() }
+        Server { child, ready, log, token: sandbox.run(&["token"]).out.trim().to_owned() }
     }
 }
 

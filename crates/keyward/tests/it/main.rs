@@ -14,6 +14,7 @@ mod listeners;
 mod mcp_json;
 mod offline;
 mod postgres;
+mod readiness;
 mod reload;
 mod secrets;
 mod story;

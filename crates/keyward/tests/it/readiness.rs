@@ -1,0 +1,124 @@
+//! What load balancers and supervisors ask, and how a replica leaves.
+
+use std::process::Command;
+
+use pg_harness::{Cluster, Database, Fault, Proxy};
+use rustix::process::Signal;
+
+use crate::harness::{Answer, Sandbox, raw};
+
+/// Asks as a probe does, which knows an address and no name.
+fn probe(address: &str, method: &str, path: &str) -> Answer {
+    probe_as(address, "10.0.0.7", method, path)
+}
+
+fn probe_as(address: &str, host: &str, method: &str, path: &str) -> Answer {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    raw(address, head.as_bytes())
+}
+
+/// Asks until the answer is this one. What comes in between is right as well: nobody knows the moment.
+#[track_caller]
+fn until_ready_is(address: &str, wanted: u16) -> String {
+    loop {
+        let answer = probe_as(address, "localhost", "GET", "/readyz");
+        if answer.status == wanted {
+            return answer.body;
+        }
+        assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn on_postgres(sandbox: &Sandbox, url: &str) -> Command {
+    let mut command =
+        sandbox.serve_command(&["--master-key-file", "master-key", "--store-url", url]);
+    command.env("KEYWARD_STORE_LEASE_S", "1");
+    command
+}
+
+fn place() -> (Sandbox, Database<'static>) {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["master-key", "master-key"]).ok();
+    (sandbox, Cluster::shared().database())
+}
+
+#[test]
+fn a_probe_needs_neither_a_token_nor_a_name_and_takes_no_url_from_an_app() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.serve_with(&["--public-url", "http://localhost/readyz"]);
+    for (address, path) in [
+        (server.listen(), "/readyz"),
+        (server.manage_listen(), "/readyz"),
+        (server.manage_listen(), "/healthz"),
+    ] {
+        let answer = probe(address, "GET", path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{answer:?}");
+        let answer = probe(address, "HEAD", path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{answer:?}");
+    }
+    assert_eq!(probe(server.manage_listen(), "POST", "/readyz").status, 403);
+    assert_eq!(probe(server.listen(), "POST", "/readyz").status, 403);
+    assert_eq!(probe_as(server.listen(), "localhost", "POST", "/readyz").status, 404);
+    assert_eq!(probe(server.listen(), "GET", "/healthz").status, 403);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok();
+    let headers = format!("X-API-Key: {}\r\n", key.trim());
+    let params = serde_json::json!({});
+    let answer = server.mcp_on("/readyz/api/mcp", &headers, "tools/list", &params);
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[test]
+fn a_replica_that_loses_the_database_is_not_ready_and_says_since_when() {
+    let (sandbox, database) = place();
+    let proxy = Proxy::to(&database);
+    let server = sandbox.serve_by(on_postgres(&sandbox, proxy.url()));
+    assert_eq!(probe(server.listen(), "GET", "/readyz").status, 200);
+    proxy.arm(0, Fault::Down);
+    let why = until_ready_is(server.manage_listen(), 503);
+    assert!(why.starts_with("not ready: no lease since 2"), "{why}");
+    let nameless = probe(server.manage_listen(), "GET", "/readyz");
+    assert_eq!((nameless.status, nameless.body.as_str()), (503, "not ready\n"));
+    let outside = probe(server.listen(), "GET", "/readyz");
+    assert_eq!((outside.status, outside.body.as_str()), (503, "not ready\n"));
+    assert_eq!(probe(server.manage_listen(), "GET", "/healthz").status, 200);
+    proxy.mend();
+    until_ready_is(server.listen(), 200);
+}
+
+#[test]
+fn a_replica_says_that_it_is_ready_when_it_has_its_first_lease() {
+    let (sandbox, database) = place();
+    let url = database.url();
+    assert_eq!(sandbox.serve_by(on_postgres(&sandbox, &url)).stop(), 0);
+    database.run(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'not yet'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON replicas FOR EACH ROW EXECUTE FUNCTION refuse();",
+    );
+    let starting = sandbox.start_by(on_postgres(&sandbox, &url));
+    starting.log.wait_for(0, "Not ready yet: no lease since");
+    database.run("DROP TRIGGER refuse ON replicas;");
+    let server = starting.ready();
+    assert_eq!(probe(server.listen(), "GET", "/readyz").status, 200);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(database.number("SELECT count(*) FROM replicas"), 0);
+}
+
+#[test]
+fn a_replica_that_drains_serves_on_and_lets_each_connection_go_with_its_next_answer() {
+    let sandbox = Sandbox::new();
+    let mut server = sandbox.serve_with(&["--shutdown-drain", "1h"]);
+    let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+    server.signal(Signal::TERM);
+    assert_eq!(until_ready_is(server.manage_listen(), 503), "not ready: shutting down\n");
+    let answer = server.tool(&key, "Greet", &serde_json::json!({ "name": "Ada" }));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.head.to_ascii_lowercase().contains("\r\nconnection: close"), "{answer:?}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), 0);
+
+    let mut server = sandbox.serve_with(&["--shutdown-drain", "1ms"]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), 0);
+}
