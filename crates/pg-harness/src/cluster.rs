@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::install::Install;
+use crate::install::{self, Install};
 
 /// The superuser of every cluster. It has no password: the socket lies in a folder of its own.
 const USER: &str = "keyward";
 
 /// How long a server may take to start or to end.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How far its wall clock is from the machine's, in its folder.
+const WALL_CLOCK: &str = "wall-clock";
 
 /// Runs a server for as long as its standard input is open, restarts it when told how to end it, and
 /// leaves nothing behind. It has a process group of its own, so that what kills the test program's group
@@ -56,6 +59,7 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Cluster {
     dir: PathBuf,
+    has_clock: bool,
     supervisor: Mutex<Supervisor>,
     databases: AtomicU32,
 }
@@ -82,6 +86,20 @@ impl Cluster {
     /// Where PostgreSQL is not installed or does not start, with what to do.
     #[must_use]
     pub fn start(durability: Durability, settings: &[&str]) -> Self {
+        Self::start_with(durability, settings, None)
+    }
+
+    /// Starts a server with a wall clock of its own, which [`Self::set_wall_clock`] steps: its processes have
+    /// libfaketime between them and the machine's. What they measure times by is the machine's.
+    ///
+    /// # Panics
+    /// Where PostgreSQL or libfaketime is not installed, or the server does not start, with what to do.
+    #[must_use]
+    pub fn start_with_wall_clock(durability: Durability, settings: &[&str]) -> Self {
+        Self::start_with(durability, settings, Some(&install::faketime()))
+    }
+
+    fn start_with(durability: Durability, settings: &[&str], faketime: Option<&Path>) -> Self {
         let install = Install::find();
         let dir = tempfile::Builder::new().prefix("keyward-pg-").tempdir().unwrap().keep();
         install.hand_over(&dir);
@@ -103,7 +121,14 @@ impl Cluster {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
         let mut command = install.command("sh", &dir);
-        command.args(["-c", SUPERVISOR, "sh"]).arg(&dir).arg(install.path("postgres"));
+        command.args(["-c", SUPERVISOR, "sh"]).arg(&dir);
+        if let Some(library) = faketime {
+            write_wall_clock(&dir, 0);
+            command.arg("env").arg(format!("LD_PRELOAD={}", library.display()));
+            command.arg(format!("FAKETIME_TIMESTAMP_FILE={}", dir.join(WALL_CLOCK).display()));
+            command.args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]);
+        }
+        command.arg(install.path("postgres"));
         command.arg("-D").arg(&data).arg("-k").arg(&dir);
         let mut set = vec!["listen_addresses=", "max_connections=1000", "timezone=UTC"];
         if durability == Durability::None {
@@ -116,7 +141,8 @@ impl Cluster {
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take();
         let supervisor = Mutex::new(Supervisor { child, input });
-        let cluster = Self { dir, supervisor, databases: AtomicU32::new(0) };
+        let has_clock = faketime.is_some();
+        let cluster = Self { dir, has_clock, supervisor, databases: AtomicU32::new(0) };
         cluster.wait_for(|status| status.is_some_and(|status| status.ready));
         cluster
     }
@@ -153,6 +179,15 @@ impl Cluster {
         });
     }
 
+    /// Steps the server's wall clock at once: to so many milliseconds after the machine's, or before.
+    ///
+    /// # Panics
+    /// Where the server has no wall clock of its own.
+    pub fn set_wall_clock(&self, milliseconds: i64) {
+        assert!(self.has_clock, "the server has the machine's wall clock");
+        write_wall_clock(&self.dir, milliseconds);
+    }
+
     /// The folder that its socket lies in.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -183,6 +218,15 @@ impl Drop for Cluster {
         supervisor.input = None;
         drop(supervisor.child.wait());
     }
+}
+
+/// It is read at every look at the clock: always whole.
+fn write_wall_clock(dir: &Path, milliseconds: i64) {
+    let beside = dir.join("wall-clock.new");
+    let sign = if milliseconds < 0 { '-' } else { '+' };
+    let (seconds, rest) = (milliseconds.unsigned_abs() / 1000, milliseconds.unsigned_abs() % 1000);
+    fs::write(&beside, format!("{sign}{seconds}.{rest:03}\n")).unwrap();
+    fs::rename(&beside, dir.join(WALL_CLOCK)).unwrap();
 }
 
 struct Status {

@@ -11,6 +11,23 @@ const NOT_INSTALLED: &str = "PostgreSQL is not installed, and these tests start 
     Install it (on Debian: apt-get install postgresql), or put the folder that has initdb and postgres \
     into PATH. Its service need not run";
 
+const NO_FAKETIME: &str = "libfaketime is not installed, which steps a server's wall clock \
+    (on Debian: apt-get install faketime)";
+
+/// Finds the library that stands between a program and the wall clock.
+///
+/// # Panics
+/// With what to install, where it is not there.
+pub(crate) fn faketime() -> PathBuf {
+    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    // Debian's are in a folder for each architecture.
+    let below = |folder: &PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let all = folders.iter().flat_map(below).map(|entry| entry.path()).chain(folders.clone());
+    all.map(|folder| folder.join("faketime/libfaketime.so.1"))
+        .find(|library| library.exists())
+        .unwrap_or_else(|| panic!("{NO_FAKETIME}"))
+}
+
 /// The programs of an installed PostgreSQL, and the user they run as.
 #[derive(Clone, Debug)]
 pub(crate) struct Install {

@@ -19,4 +19,4 @@ mod install;
 mod proxy;
 
 pub use cluster::{Cluster, Database, Durability, Ending};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Delays, Fault, Proxy};

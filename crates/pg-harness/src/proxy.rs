@@ -4,8 +4,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::Database;
+
+/// How soon what waits notices that it no longer has to.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Stands between clients and a server: passes messages of PostgreSQL's protocol on one by one, and goes
 /// wrong at the one it was told.
@@ -26,6 +30,15 @@ pub enum Fault {
     Swallow,
 }
 
+/// What comes late, in a network that is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// By how much each question and each of the answers comes later.
+    pub each_way: Duration,
+    /// By how much the word that a transaction was committed comes later besides.
+    pub commits: Duration,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Messages passed on in either direction, since the proxy was armed.
@@ -34,6 +47,7 @@ struct State {
     armed: Option<(usize, Fault)>,
     down: bool,
     swallows: bool,
+    delays: Delays,
     ended: bool,
     open: Vec<(TcpStream, UnixStream)>,
 }
@@ -84,6 +98,12 @@ impl Proxy {
         }
         state.down = false;
         happened
+    }
+
+    /// Lets messages come late from now on, or no longer: what waits is passed on when it would be by the
+    /// delays that hold then.
+    pub fn slow(&self, delays: Delays) {
+        lock(&self.state).delays = delays;
     }
 
     /// Cuts every connection now.
@@ -152,6 +172,10 @@ fn serve(client: TcpStream, socket: PathBuf, state: &Arc<Mutex<State>>) -> io::R
         // The first message of a client has no type before its length.
         let mut typed = false;
         while let Ok(message) = read_message(&mut from_client, typed) {
+            // One for each question: what else there is goes with it.
+            if !typed || matches!(message.first(), Some(b'S' | b'Q')) {
+                linger(&there, |delays| delays.each_way);
+            }
             typed = true;
             if lock(&there).passes() && to_server.write_all(&message).is_err() {
                 break;
@@ -162,6 +186,11 @@ fn serve(client: TcpStream, socket: PathBuf, state: &Arc<Mutex<State>>) -> io::R
     });
     thread::spawn(move || {
         while let Ok(message) = read_message(&mut from_server, true) {
+            if message.starts_with(b"C") && message.ends_with(b"COMMIT\0") {
+                linger(&back, |delays| delays.commits);
+            } else if message.starts_with(b"Z") {
+                linger(&back, |delays| delays.each_way);
+            }
             if lock(&back).passes() && to_client.write_all(&message).is_err() {
                 break;
             }
@@ -169,6 +198,18 @@ fn serve(client: TcpStream, socket: PathBuf, state: &Arc<Mutex<State>>) -> io::R
         drop(to_client.shutdown(Shutdown::Both));
     });
     Ok(())
+}
+
+/// Waits for as long as it is told, by what it is told in the meantime.
+fn linger(state: &Mutex<State>, delay: impl Fn(&Delays) -> Duration) {
+    let began = Instant::now();
+    loop {
+        let left = delay(&lock(state).delays).saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(LOOK_AGAIN));
+    }
 }
 
 fn read_message(from: &mut impl io::Read, typed: bool) -> io::Result<Vec<u8>> {
