@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gateway", &["keys", "flow", "app", "store"]),
     ("manage", &["keys", "flow", "app", "store"]),
     ("pg-harness", &[]),
+    ("checker", &["keys", "pg-harness"]),
     ("keyward", &["keys", "flow", "app", "store", "gateway", "manage"]),
 ];
 
