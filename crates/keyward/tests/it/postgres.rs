@@ -1,5 +1,7 @@
 //! Serving from PostgreSQL.
 
+mod statements;
+
 use std::process::Command;
 
 use pg_harness::{Cluster, Database, Ending};
@@ -15,9 +17,13 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::on(Cluster::shared().database())
+    }
+
+    fn on(database: Database<'static>) -> Self {
         let sandbox = Sandbox::new();
         sandbox.run(&["master-key", "master-key"]).ok();
-        Self { sandbox, database: Cluster::shared().database() }
+        Self { sandbox, database }
     }
 
     fn command(&self, more: &[&str]) -> Command {
