@@ -11,6 +11,10 @@ use crate::audit::{self, Action};
 use crate::backend::Attempt;
 use crate::{Change, Error, Result, Store, revision};
 
+/// How many uses of API keys one transaction notes: it is over within its time bounds, however many keys were
+/// used.
+const USES_AT_ONCE: usize = 500;
+
 /// The columns that [`parse_row`] reads, in its order. A macro, since `concat!` takes literals only.
 macro_rules! api_key_columns {
     () => {
@@ -332,17 +336,19 @@ impl Store {
     /// Notes when API keys were last accepted.
     ///
     /// # Errors
-    /// [`Error::Database`]: nothing is noted, and the caller may give the same uses again.
+    /// [`Error::Database`]: not all of them are noted, and the caller may give the same uses again.
     pub async fn record_uses(&self, uses: &[(AppId, ApiKeyId, Timestamp)]) -> Result<()> {
         // In one order, so that two replicas that note uses of the same keys do not wait for each other.
         let mut uses = uses.to_vec();
         uses.sort_unstable();
-        let uses = &uses;
-        self.retried(|_| async move {
-            let tx = self.in_time(self.write_uses(uses)).await?;
-            self.commit(tx).await
-        })
-        .await
+        for uses in uses.chunks(USES_AT_ONCE) {
+            self.retried(|_| async move {
+                let tx = self.in_time(self.write_uses(uses)).await?;
+                self.commit(tx).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn write_uses(

@@ -10,9 +10,11 @@ use keys::{
 };
 use pg_harness::{Cluster, Database, Proxy};
 use store::{
-    Claim, DatabaseAddress, Issue, Issued, Patience, PostgresSettings, Replica, ServedApp, Store,
+    Claim, DatabaseAddress, Issue, Issued, LeaseTerms, Patience, PostgresSettings, Replica,
+    ServedApp, Store,
 };
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_unix_ms(1_767_225_600_000);
@@ -45,10 +47,20 @@ impl Fixture {
 
     /// A store on PostgreSQL that is reached through a proxy; the fixture's own questions are not.
     pub(crate) async fn behind_proxy(patience: Patience) -> (Self, Proxy) {
+        Self::behind_proxy_with(|settings| settings.patience = patience).await
+    }
+
+    /// The same, with a lease of two seconds.
+    pub(crate) async fn with_short_lease() -> (Self, Proxy) {
+        let terms = LeaseTerms::new(Duration::from_secs(2)).unwrap();
+        Self::behind_proxy_with(|settings| settings.terms = terms).await
+    }
+
+    async fn behind_proxy_with(set: impl FnOnce(&mut PostgresSettings)) -> (Self, Proxy) {
         let database = Cluster::shared().database();
         let proxy = Proxy::to(&database);
-        let address = DatabaseAddress::parse(proxy.url()).unwrap();
-        let settings = PostgresSettings { patience, ..PostgresSettings::new(address) };
+        let mut settings = PostgresSettings::new(DatabaseAddress::parse(proxy.url()).unwrap());
+        set(&mut settings);
         let fixture = Self::at(Place::Proxied(database, settings)).await;
         (fixture, proxy)
     }
@@ -85,6 +97,20 @@ impl Fixture {
             Place::Postgres(_) | Place::Proxied(..) => other.path(),
         };
         self.place.open(dir, &self.master, &self.clock).await
+    }
+
+    /// The same, not through the proxy and with other master keys.
+    pub(crate) async fn open_second_directly(&self, masters: MasterKeys) -> Arc<Store> {
+        let dir = tempfile::tempdir().unwrap();
+        let address = DatabaseAddress::parse(&self.database().url()).unwrap();
+        let settings = PostgresSettings::new(address);
+        let clock = Arc::new(self.clock.clone());
+        Arc::new(Store::connect(&settings, dir.path(), Arc::new(masters), clock).await.unwrap())
+    }
+
+    /// The master key of the fixture's store.
+    pub(crate) fn master(&self) -> MasterKey {
+        MasterKey::parse(&self.master).unwrap()
     }
 
     /// Where a connection of the test's own reaches the database.
@@ -144,6 +170,16 @@ impl Fixture {
         store: &Arc<Store>,
         files: &[(&str, &str)],
     ) -> Arc<Replica> {
+        // Its lease is held until the test's runtime ends.
+        self.held_replica_of(store, files).await.0
+    }
+
+    /// The same, with the task that holds its lease.
+    pub(crate) async fn held_replica_of(
+        &self,
+        store: &Arc<Store>,
+        files: &[(&str, &str)],
+    ) -> (Arc<Replica>, JoinHandle<()>) {
         let served = ServedApp {
             id: self.app,
             name: "helpdesk".to_owned(),
@@ -152,11 +188,9 @@ impl Fixture {
         };
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let replica = Replica::start(Arc::clone(store), clock, vec![served]).await.unwrap();
-        // Ends with the test's runtime.
-        let keeping = Arc::clone(&replica);
-        drop(tokio::spawn(keeping.hold(std::future::pending())));
+        let holding = tokio::spawn(Arc::clone(&replica).hold(std::future::pending()));
         replica.admit().await.unwrap();
-        replica
+        (replica, holding)
     }
 
     /// What a request that presents `key` to the default server claims.

@@ -16,6 +16,7 @@ mod replica;
 mod rotation;
 
 mod conflicts;
+mod lapses;
 mod leases;
 mod loss;
 mod tls;
