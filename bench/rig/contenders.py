@@ -202,7 +202,7 @@ def build(root, target, bare_features):
     programs = build_keyward(root, target)
     compile_release(BENCH / "Cargo.toml", target, features)
     ours = target / "release" if target else BENCH / "target/release"
-    return {**programs, **{name: ours / name for name in ("upstream", "bare", "streams")}}
+    return {**programs, **{name: ours / name for name in ("upstream", "bare", "streams", "cut")}}
 
 
 def build_keyward(root, target):
