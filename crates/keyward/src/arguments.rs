@@ -9,6 +9,8 @@ use clap_complete::Shell;
 use keys::{ApiKeyId, RevokedId, Scope, Slot, Timestamp};
 use store::DatabaseAddress;
 
+use crate::commands::configuration::ConfigCommand;
+use crate::commands::replica::ReplicaCommand;
 use crate::config::{self, Value};
 use crate::error::EXIT_CODES;
 use crate::place::Place;
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Lists and regenerates the two access keys, which API keys are derived from
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
+    /// Shows the replicas that serve from one database
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
     /// Makes a master key, for access keys that are kept in PostgreSQL
     ///
     /// Every replica is given the same one, and needs it for as long as the keys are to be good: keep a
@@ -482,19 +487,5 @@ pub(crate) enum AccessKeyCommand {
         yes: bool,
         #[command(flatten)]
         call: CallArguments,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Reports everything that is wrong with the configuration
-    Check {
-        #[command(flatten)]
-        settings: Box<SettingArguments>,
-    },
-    /// Prints what holds, and where each value comes from; secrets are not shown
-    Show {
-        #[command(flatten)]
-        settings: Box<SettingArguments>,
     },
 }

@@ -1,14 +1,17 @@
 //! Calling the management listener of a running server.
 
 use std::path::PathBuf;
+use std::pin::pin;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::arguments::CallArguments;
+use crate::commands::replica::waiting_for;
 use crate::config::{self, Environment};
 use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result};
@@ -82,6 +85,27 @@ impl Client {
     /// Names the server, for questions and messages.
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Calls an operation that makes a change, and says for whom it waits where it does for long.
+    pub(crate) async fn change(&self, operation: &str, body: &Value) -> Result<Value> {
+        let mut changing = pin!(self.call(operation, &[], body));
+        if let Ok(answer) = timeout(limits::SAY_AFTER, &mut changing).await {
+            return answer;
+        }
+        let saying = async {
+            // That nobody can say it is no failure of the change.
+            if let Ok(replicas) = self.call("listReplicas", &[], &no_body()).await
+                && let Some(text) = waiting_for(&replicas)
+            {
+                output::tell(&text);
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            answer = changing => answer,
+            never = saying => never,
+        }
     }
 
     /// Calls an operation and gives what it answers.

@@ -6,6 +6,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod master_key;
 pub(crate) mod offline;
+pub(crate) mod replica;
 pub(crate) mod server;
 pub(crate) mod supervise;
 pub(crate) mod token;

@@ -58,6 +58,10 @@ pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long a command waits for an answer: a regeneration may wait for a lease to end.
 pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(60);
 
+/// After how long a command says for whom its change waits: where all replicas are well, it has been
+/// answered within milliseconds.
+pub(crate) const SAY_AFTER: Duration = Duration::from_secs(1);
+
 /// The largest answer that a command reads, in bytes: a page of a thousand register rows has 400 kB.
 pub(crate) const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 

@@ -31,9 +31,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Command, ConfigCommand, SettingArguments};
+use arguments::{Arguments, Command, SettingArguments};
 use clap::{CommandFactory as _, Parser as _};
 use client::Surroundings;
+use commands::configuration::ConfigCommand;
 use config::{Config, Environment, RawConfig};
 use error::{Error, Result};
 
@@ -118,6 +119,9 @@ async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
         }
         Command::AccessKey(command) => {
             commands::access_key::run(command, &surroundings(&raw(None)?, &environment)?).await
+        }
+        Command::Replica(command) => {
+            commands::replica::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
         Command::MasterKey { file } => commands::master_key::make(file),
         Command::Token { data_dir } => {

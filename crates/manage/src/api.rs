@@ -8,6 +8,7 @@ mod keys;
 mod probes;
 mod query;
 mod rendering;
+mod replicas;
 mod servers;
 mod wanted;
 
@@ -76,6 +77,12 @@ pub const OPERATIONS: &[Operation] = &[
         role: Role::Owner,
         role_for_api_key: None,
         run: |manage, call| Box::pin(keys::revoke_mcp_api_key(manage, call)),
+    },
+    Operation {
+        name: "listReplicas",
+        role: Role::Reader,
+        role_for_api_key: None,
+        run: |manage, call| Box::pin(replicas::list_replicas(manage, call)),
     },
 ];
 

@@ -103,7 +103,7 @@ pub struct Replica {
     catalog: Catalog,
     hold: Hold,
     /// None where nobody else can change the store.
-    leasing: Option<Arc<Leasing>>,
+    pub(crate) leasing: Option<Arc<Leasing>>,
 }
 
 impl fmt::Debug for Replica {

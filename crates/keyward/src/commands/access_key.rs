@@ -81,7 +81,7 @@ async fn regenerate(
         return output::print("Nothing was changed.");
     }
     let body = json!({ "keyType": slot.as_str() });
-    let answer = client.call("regenerateMcpServerAccessKey", &[], &body).await?;
+    let answer = client.change("regenerateMcpServerAccessKey", &body).await?;
     if call.json {
         return output::print_json(&answer);
     }

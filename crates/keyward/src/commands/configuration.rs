@@ -1,9 +1,24 @@
+use clap::Subcommand;
 use store::DatabaseAddress;
 
-use crate::arguments::ConfigCommand;
+use crate::arguments::SettingArguments;
 use crate::config::{Config, Environment, RawConfig, SETTINGS, Setting, Value, names};
 use crate::error::{Error, Result};
 use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Reports everything that is wrong with the configuration
+    Check {
+        #[command(flatten)]
+        settings: Box<SettingArguments>,
+    },
+    /// Prints what holds, and where each value comes from; secrets are not shown
+    Show {
+        #[command(flatten)]
+        settings: Box<SettingArguments>,
+    },
+}
 
 /// Runs a command on the configuration.
 pub(crate) fn run(

@@ -303,7 +303,7 @@ async fn show(id: &str, call: &CallArguments, around: &Surroundings<'_>) -> Resu
 
 async fn revoke(id: &str, call: &CallArguments, around: &Surroundings<'_>) -> Result<()> {
     let client = Client::find(call, around)?;
-    let answer = client.call("revokeMcpApiKey", &[], &json!({ "id": id })).await?;
+    let answer = client.change("revokeMcpApiKey", &json!({ "id": id })).await?;
     if call.json {
         return output::print_json(&answer);
     }

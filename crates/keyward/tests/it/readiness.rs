@@ -122,3 +122,46 @@ fn a_replica_that_drains_serves_on_and_lets_each_connection_go_with_its_next_ans
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), 0);
 }
+
+#[test]
+fn a_replica_that_stands_still_is_listed_and_waited_for_by_name() {
+    let (sandbox, database) = place();
+    let url = database.url();
+    let named = |name: &str, data_dir: &str| {
+        let mut command = on_postgres(&sandbox, &url);
+        command.args(["--data-dir", data_dir]).env("KEYWARD_STORE_REPLICA_NAME", name);
+        command.env("KEYWARD_STORE_LEASE_S", "3");
+        sandbox.serve_by(command)
+    };
+    let one = named("web-1", "one");
+    let other = named("web-2", "two");
+    let list = || sandbox.run(&["replica", "list", "--data-dir", "one"]).ok();
+    let lines = list();
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines[1].starts_with("web-1 (asked)") && lines[2].starts_with("web-2  "), "{lines:?}");
+    other.signal(Signal::STOP);
+    let arguments = ["access-key", "regenerate", "primary", "--yes", "--data-dir", "one"];
+    let done = sandbox.run(&arguments);
+    assert!(done.err.contains("Waiting for web-2 (heard of "), "{done:?}");
+    assert!(
+        !done.err.contains("web-1") && done.err.contains("for a lease of 3s at most"),
+        "{done:?}"
+    );
+    done.ok();
+    assert!(!list().contains("web-2"), "it was dismissed");
+    other.signal(Signal::CONT);
+    // It asks for a lease anew as soon as it notices.
+    until_ready_is(other.listen(), 200);
+    while !list().contains("web-2") {}
+    assert_eq!((one.stop(), other.stop()), (0, 0));
+}
+
+#[test]
+fn the_only_process_on_the_embedded_store_is_listed_by_itself() {
+    let sandbox = Sandbox::new();
+    let _server = sandbox.serve();
+    let listed = sandbox.run(&["replica", "list", "--json"]).ok();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let [only] = listed["value"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert!(only["thisOne"] == true && only["lease"].is_null() && only["id"].is_null(), "{only}");
+}

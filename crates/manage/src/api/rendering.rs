@@ -329,7 +329,7 @@ impl<'a> From<&'a ApiKeyRow> for ApiKeyJson<'a> {
     }
 }
 
-struct Instant(Timestamp);
+pub(super) struct Instant(pub(super) Timestamp);
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -178,7 +178,7 @@ pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<ReplicaRo
          THEN 1::bigint ELSE 0::bigint END, \
          r.lease_ms, r.contact_at, ",
         wall_ms!(),
-        " - r.contact_at FROM replicas r, revision n ORDER BY r.name, r.id"
+        " - r.contact_at, n.value - r.settled FROM replicas r, revision n ORDER BY r.name, r.id"
     ))
     .fetch_all(connection)
     .await?;
@@ -187,6 +187,8 @@ pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<ReplicaRo
 
 fn replica_row(row: &AnyRow) -> Result<ReplicaRow> {
     let lease = u64::try_from(row.try_get::<i64, _>(5)?).map_err(|_| Error::corrupt("lease"))?;
+    let is_of_this_history = row.try_get::<i64, _>(4)? == 1;
+    let behind = u64::try_from(row.try_get::<i64, _>(8)?).ok().filter(|_| is_of_this_history);
     // The clock may have been set back since.
     let age = u64::try_from(row.try_get::<i64, _>(7)?).unwrap_or_default();
     Ok(ReplicaRow {
@@ -194,7 +196,8 @@ fn replica_row(row: &AnyRow) -> Result<ReplicaRow> {
         name: row.try_get(1)?,
         version: row.try_get(2)?,
         settled: Revision::new(row.try_get(3)?),
-        is_of_this_history: row.try_get::<i64, _>(4)? == 1,
+        is_of_this_history,
+        behind,
         lease: Duration::from_millis(lease),
         contact_at: Timestamp::from_unix_ms(row.try_get(6)?),
         contact_age: Duration::from_millis(age),

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::attempt::KEEP_TRYING;
 use super::{DatabaseAddress, migrate};
+use crate::replicas::machine_name;
 use crate::{Error, Result};
 
 /// The connections of the pool, where the configuration does not say: each replica takes as many of the
@@ -75,7 +76,7 @@ impl PostgresSettings {
             max_connections: MAX_CONNECTIONS,
             patience: Patience::default(),
             terms: Terms::default(),
-            replica_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            replica_name: machine_name(),
         }
     }
 }

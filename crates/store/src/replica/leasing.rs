@@ -28,7 +28,7 @@ use crate::hold::{boot, now};
 use crate::{Cut, Error, Result};
 
 /// The lease of a replica, and what decides about it.
-pub(super) struct Leasing {
+pub(crate) struct Leasing {
     terms: Terms,
     holder: Mutex<Holder>,
     installer: Mutex<Installer>,
@@ -99,6 +99,16 @@ impl Leasing {
             wall_clock: AtomicBool::new(false),
             without_since,
         }
+    }
+
+    /// The row that is this replica's, or may be.
+    pub(crate) fn row(&self) -> Option<RowId> {
+        self.holder().row().cloned()
+    }
+
+    /// What operators call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.nameplate.name
     }
 
     /// Says what keeps the replica from a lease, where it has none.

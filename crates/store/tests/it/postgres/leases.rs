@@ -83,7 +83,7 @@ async fn a_change_that_nobody_can_look_after_is_not_said_to_be_in_force() {
 async fn a_replica_is_listed_with_what_it_has_settled_and_how_long_ago_it_was_heard_of() {
     let fixture = super::fixture().await;
     let (store, owner) = (&fixture.store, fixture.owner());
-    let _replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
+    let replica = fixture.replica(&[("host.json", &host("ApiKey"))]).await;
     let before = store.list_access_keys(&fixture.reader()).await.unwrap()[0].revision;
     let database = fixture.database();
     database.run(
@@ -101,10 +101,14 @@ async fn a_replica_is_listed_with_what_it_has_settled_and_how_long_ago_it_was_he
     assert_eq!((behind.id.as_str(), behind.version.as_str()), ("behind", "1"));
     assert_eq!(behind.lease.as_millis(), 1500);
     assert!(behind.contact_age.as_secs() >= 90, "{behind:?}");
+    assert_eq!((behind.behind, behind.lease_left().as_millis()), (Some(1), 0));
     assert_eq!(rows.len(), 3);
     // The same number under another name is another revision, and so is one that is yet to come.
     database.run("UPDATE replicas SET settled = (SELECT value FROM revision) WHERE id LIKE 'of%'");
     let rows = store.replicas().await.unwrap();
     let other = rows.iter().find(|row| row.name == "far").unwrap();
     assert!(other.settled >= after && !other.has_settled(before));
+    assert_eq!(other.behind, None);
+    let own = rows.iter().find(|row| Some(&row.id) == replica.row_id().as_ref()).unwrap();
+    assert_eq!((own.name.clone(), own.lease.as_secs()), (replica.name(), 10));
 }
