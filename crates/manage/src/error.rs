@@ -108,6 +108,9 @@ pub(crate) enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[source] store::Error),
+    /// Another backup is being taken.
+    #[error("another backup is being taken")]
+    BackupUnderWay,
     /// A change is durable, and somebody may still go by what was before it.
     #[error("not yet in force")]
     NotYetInForce {
@@ -262,6 +265,11 @@ impl Error {
                     Quoted(given)
                 ),
             ),
+            Self::BackupUnderWay => of(
+                StatusCode::CONFLICT,
+                "BackupUnderWay",
+                "Another backup is being taken from this process: wait for its end.".to_owned(),
+            ),
             Self::NotYetInForce { waiting_for } => of(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "NotYetInForce",
@@ -304,6 +312,8 @@ impl From<store::Error> for Error {
             store::Error::Key(error @ keys::Error::TooLong) => {
                 Self::InvalidScope(format!("scopes are too many for one key: {error}."))
             }
+            store::Error::Forbidden(forbidden) => Self::Forbidden(forbidden),
+            store::Error::BackupUnderWay => Self::BackupUnderWay,
             error @ (store::Error::Key(_)
             | store::Error::InUse(_)
             | store::Error::Migrating
@@ -318,6 +328,11 @@ impl From<store::Error> for Error {
             | store::Error::TwoSources(_)
             | store::Error::Corrupt { .. }
             | store::Error::TooSlow
+            | store::Error::Backup(_)
+            | store::Error::BackupLine(_)
+            | store::Error::BackupNotTaken
+            | store::Error::NotEmpty { .. }
+            | store::Error::SealedDeployment { .. }
             | store::Error::OutcomeUnknown(_)
             | store::Error::Migration(_)
             | store::Error::Database(_)) => Self::Store(error),

@@ -120,8 +120,22 @@ impl Store {
         key: &AccessKey,
         audit_id: &str,
     ) -> Result<(Transaction<'static, Any>, Change)> {
-        let now = self.clock.now();
         let mut tx = self.begin_change().await?;
+        self.replace_access_key(&mut tx, by, slot, key, audit_id).await?;
+        let name = self.count_up(&mut tx).await?;
+        Ok((tx, Change { name, audit_id: audit_id.to_owned() }))
+    }
+
+    /// Puts `key` into `slot`, with the audit row, within a change that counts the revision up afterwards.
+    pub(crate) async fn replace_access_key(
+        &self,
+        tx: &mut sqlx::AnyConnection,
+        by: &Authorized<Owner>,
+        slot: Slot,
+        key: &AccessKey,
+        audit_id: &str,
+    ) -> Result<()> {
+        let now = self.clock.now();
         sqlx::query(
             "UPDATE access_keys SET sealed = NULL, regenerated_at = $1 \
              WHERE app_id = $2 AND slot = $3 AND regenerated_at IS NULL",
@@ -131,13 +145,11 @@ impl Store {
         .bind(slot.to_string())
         .execute(&mut *tx)
         .await?;
-        let revision = next_revision(&mut tx).await?;
-        self.insert_access_key(&mut tx, &by.app(), slot, key, (now, by.by()), revision).await?;
+        let revision = next_revision(&mut *tx).await?;
+        self.insert_access_key(&mut *tx, &by.app(), slot, key, (now, by.by()), revision).await?;
         let detail = json!({ "accessKeyId": key.id().to_string() });
         let subject = slot.to_string();
-        audit::record(&mut tx, by, now, audit_id, Action::Regenerate, &subject, detail).await?;
-        let name = self.count_up(&mut tx).await?;
-        Ok((tx, Change { name, audit_id: audit_id.to_owned() }))
+        audit::record(tx, by, now, audit_id, Action::Regenerate, &subject, detail).await
     }
 
     /// The change that wrote this audit row, if it is durable: an earlier attempt is over, since it is waited

@@ -8,8 +8,10 @@ use crate::deployments::Operation;
 /// What a change did, in the words of the audit's `action` column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
+    BackUp,
     Issue,
     Regenerate,
+    Restore,
     Revoke,
     Deploy(Operation),
 }
@@ -17,8 +19,10 @@ pub(crate) enum Action {
 impl Action {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            Self::BackUp => "backupStore",
             Self::Issue => "issueApiKey",
             Self::Regenerate => "regenerateAccessKey",
+            Self::Restore => "restoreStore",
             Self::Revoke => "revokeApiKey",
             Self::Deploy(operation) => operation.as_str(),
         }

@@ -17,6 +17,7 @@ use keys::{Clock, MasterKeys};
 use lease::{RevisionName, Terms};
 use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use self::address::DatabaseAddress;
@@ -31,9 +32,27 @@ pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) masters: Arc<MasterKeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Held while a backup is taken.
+    pub(crate) backing_up: Mutex<()>,
     database: Database,
     patience: Patience,
-    _lock: FolderLock,
+    _lock: Option<FolderLock>,
+}
+
+/// A connection on which a backup is read.
+pub(crate) enum Reading {
+    Pooled(Transaction<'static, Any>),
+    /// One outside the pool, in a transaction that ends with it.
+    Alone(AnyConnection),
+}
+
+impl Reading {
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        match self {
+            Self::Pooled(tx) => tx,
+            Self::Alone(connection) => connection,
+        }
+    }
 }
 
 /// Which one it is, and what that needs besides a pool.
@@ -63,7 +82,8 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = embedded::open(dir).await?;
         let (database, patience) = (Database::Embedded, Patience::default());
-        Ok(Self { pool, masters, clock, database, patience, _lock: lock })
+        let backing_up = Mutex::new(());
+        Ok(Self { pool, masters, clock, backing_up, database, patience, _lock: Some(lock) })
     }
 
     /// Connects to PostgreSQL and brings the database up to this version. `dir` is the data folder, which
@@ -79,12 +99,28 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let lock = FolderLock::take(dir)?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::connect_without_folder(settings, masters, clock).await?
+        })
+    }
+
+    /// The same for a process that serves nobody and so needs no data folder.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], but for those of the folder.
+    pub async fn connect_without_folder(
+        settings: &PostgresSettings,
+        masters: Arc<MasterKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         sqlx::any::install_default_drivers();
         postgres::migrate(settings).await?;
         let pool = postgres::pool(settings).await?;
         let database = Database::Postgres(Box::new(settings.clone()));
         let patience = settings.patience;
-        Ok(Self { pool, masters, clock, database, patience, _lock: lock })
+        let backing_up = Mutex::new(());
+        Ok(Self { pool, masters, clock, backing_up, database, patience, _lock: None })
     }
 
     /// Closes every connection; the locks go with the value.
@@ -150,6 +186,46 @@ impl Store {
     /// other folders.
     pub(crate) const fn keeps_operators(&self) -> bool {
         matches!(self.database, Database::Postgres(_))
+    }
+
+    /// Whether it is the one in the data folder.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        matches!(self.database, Database::Embedded)
+    }
+
+    /// Begins to read one state of the store for as long as a backup takes, and keeps no request from a
+    /// connection meanwhile.
+    pub(crate) async fn begin_backup(&self) -> Result<Reading> {
+        match &self.database {
+            Database::Embedded => Ok(Reading::Pooled(self.pool.begin().await?)),
+            Database::Postgres(settings) => {
+                let mut connection = postgres::connect_alone(settings).await?;
+                sqlx::raw_sql(postgres::BEGIN_BACKUP).execute(&mut connection).await?;
+                Ok(Reading::Alone(connection))
+            }
+        }
+    }
+
+    /// Begins the change that makes an empty store what a backup says, and that takes its time.
+    pub(crate) async fn begin_restore(&self) -> Result<Transaction<'static, Any>> {
+        let mut tx = self.begin_change().await?;
+        if !self.is_embedded() {
+            sqlx::raw_sql(postgres::TAKE_TIME).execute(&mut *tx).await?;
+        }
+        Ok(tx)
+    }
+
+    /// Bounds what a restore does between two looks at its file.
+    pub(crate) async fn in_restore_time<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match self.database {
+            Database::Embedded => work.await,
+            Database::Postgres(_) => {
+                timeout(postgres::RESTORE_PATIENCE, work).await.map_err(|_| Error::TooSlow)?
+            }
+        }
     }
 
     /// Begins a transaction that writes, and that no other write depends on.
@@ -218,9 +294,18 @@ impl Store {
     /// # Errors
     /// [`Error::Database`] where it lost a race, and is rolled back; [`Error::OutcomeUnknown`] otherwise.
     pub(crate) async fn commit(&self, tx: Transaction<'static, Any>) -> Result<()> {
+        self.commit_within(self.patience.commit, tx).await
+    }
+
+    /// The same for a transaction that took its time, and may take some for its end.
+    pub(crate) async fn commit_restore(&self, tx: Transaction<'static, Any>) -> Result<()> {
+        self.commit_within(postgres::RESTORE_PATIENCE, tx).await
+    }
+
+    async fn commit_within(&self, most: Duration, tx: Transaction<'static, Any>) -> Result<()> {
         let bound = match self.database {
             Database::Embedded => Duration::MAX,
-            Database::Postgres(_) => self.patience.commit,
+            Database::Postgres(_) => most,
         };
         let slow = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
         match timeout(bound, tx.commit()).await.unwrap_or_else(slow) {

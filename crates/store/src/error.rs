@@ -79,6 +79,39 @@ pub enum Error {
         /// Which column or row.
         what: &'static str,
     },
+    /// The files of a version in a backup do not open under any configured master key.
+    #[error("version {version} of the app {app} does not open under any configured master key")]
+    SealedDeployment {
+        /// The app's name.
+        app: String,
+        /// Which version.
+        version: i64,
+        /// What the key material said.
+        source: keys::Error,
+    },
+    /// The caller lacks a role.
+    #[error("not authorized")]
+    Forbidden(#[from] keys::Forbidden),
+    /// A file is no backup that can be restored.
+    #[error("the backup cannot be restored")]
+    Backup(#[from] crate::BackupFault),
+    /// A backup is being taken already.
+    #[error("another backup is being taken")]
+    BackupUnderWay,
+    /// Whoever asked for a backup does not take it.
+    #[error("whoever asked for the backup does not take it")]
+    BackupNotTaken,
+    /// A line of a backup could not be written.
+    #[error("cannot write a line of the backup")]
+    BackupLine(#[from] serde_json::Error),
+    /// The store that is to be restored into has something in it.
+    #[error("the store is not empty: the table {table} has {rows} rows")]
+    NotEmpty {
+        /// The first table that has rows.
+        table: &'static str,
+        /// How many.
+        rows: i64,
+    },
     /// The database has not answered in time.
     #[error("the store does not answer in time")]
     TooSlow,

@@ -13,6 +13,7 @@ mod access_keys;
 mod api_keys;
 mod audit;
 mod backend;
+mod backup;
 mod catalog;
 mod deployments;
 mod error;
@@ -26,6 +27,7 @@ mod snapshot;
 pub use access_keys::AccessKeyRow;
 pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
+pub use backup::{AccessKeysAfter, Backup, BackupFault, BackupSummary, Restored};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
 pub use deployments::{
     Deployed, Deployment, DeploymentRow, KEPT_VERSIONS, Note, Operation, Version,

@@ -150,6 +150,11 @@ impl Store {
 
     async fn read_trust(&self) -> Result<Trust> {
         let mut tx = self.begin_read().await?;
+        self.read_trust_in(&mut tx).await
+    }
+
+    /// The same, as a transaction sees it.
+    pub(crate) async fn read_trust_in(&self, tx: &mut sqlx::AnyConnection) -> Result<Trust> {
         let (value, change): (i64, String) =
             sqlx::query_as("SELECT value, change_id FROM revision").fetch_one(&mut *tx).await?;
         let apps: Vec<AppRow> = sqlx::query_as(
@@ -164,7 +169,7 @@ impl Store {
         let mut deployed = Vec::new();
         for (id, name, version, deployment, public_url) in apps {
             let app = app_id(&id)?;
-            rings.insert(app, self.load_ring(&mut tx, app, &name).await?);
+            rings.insert(app, self.load_ring(&mut *tx, app, &name).await?);
             if let Some(version) = version {
                 let deployment = deployment.ok_or(Error::corrupt("deployed version"))?;
                 deployed.push(Current::new(app, name, version, deployment, public_url)?);

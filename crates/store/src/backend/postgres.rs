@@ -36,6 +36,18 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ 
 pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '1s'";
 
+/// One state of the database for as long as a backup takes: between two statements, whoever asked for it takes what
+/// was read.
+pub(super) const BEGIN_BACKUP: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL statement_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
+/// What a restore makes of its transaction's bounds: nobody waits for it, and its file may lie far away.
+pub(super) const TAKE_TIME: &str = "SET LOCAL statement_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
+/// How long a restore waits for what it asked for, whatever becomes of the network: a little longer than the server.
+pub(super) const RESTORE_PATIENCE: Duration = Duration::from_secs(65);
+
 /// Changes come one after the other. The row that counts revisions would do, and is left alone instead: it is
 /// locked by the last statement of a change, for the length of its commit. (The lock's number must never change.)
 pub(super) const ALONE: &str = "SELECT pg_advisory_xact_lock(7738725088349021187)";

@@ -47,22 +47,15 @@ impl Fixture {
 
     /// A store on PostgreSQL that is reached through a proxy; the fixture's own questions are not.
     pub(crate) async fn behind_proxy(patience: Patience) -> (Self, Proxy) {
-        Self::behind_proxy_with(|settings| settings.patience = patience).await
+        let (place, proxy) = Place::proxied(|settings| settings.patience = patience);
+        (Self::at(place).await, proxy)
     }
 
     /// The same, with a lease of two seconds.
     pub(crate) async fn with_short_lease() -> (Self, Proxy) {
         let terms = LeaseTerms::new(Duration::from_secs(2)).unwrap();
-        Self::behind_proxy_with(|settings| settings.terms = terms).await
-    }
-
-    async fn behind_proxy_with(set: impl FnOnce(&mut PostgresSettings)) -> (Self, Proxy) {
-        let database = Cluster::shared().database();
-        let proxy = Proxy::to(&database);
-        let mut settings = PostgresSettings::new(DatabaseAddress::parse(proxy.url()).unwrap());
-        set(&mut settings);
-        let fixture = Self::at(Place::Proxied(database, settings)).await;
-        (fixture, proxy)
+        let (place, proxy) = Place::proxied(|settings| settings.terms = terms);
+        (Self::at(place).await, proxy)
     }
 
     async fn at(place: Place) -> Self {
@@ -72,6 +65,34 @@ impl Fixture {
         let store = place.open(dir.path(), &master, &clock).await.unwrap();
         let app = store.ensure_app("helpdesk").await.unwrap();
         Self { store: Arc::new(store), clock, app, master, dir, place }
+    }
+
+    /// An empty store in the data folder, under the same master key.
+    pub(crate) async fn blank_embedded(&self) -> Self {
+        self.blank(Place::Embedded).await
+    }
+
+    /// An empty store on PostgreSQL, under the same master key.
+    pub(crate) async fn blank_postgres(&self) -> Self {
+        self.blank(Place::Postgres(Cluster::shared().database())).await
+    }
+
+    /// The same, reached through a proxy.
+    pub(crate) async fn blank_behind_proxy(&self, patience: Patience) -> (Self, Proxy) {
+        let (place, proxy) = Place::proxied(|settings| settings.patience = patience);
+        (self.blank(place).await, proxy)
+    }
+
+    async fn blank(&self, place: Place) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(place.open(dir.path(), &self.master, &self.clock).await.unwrap());
+        let (clock, app, master) = (self.clock.clone(), self.app, self.master.clone());
+        Self { store, clock, app, master, dir, place }
+    }
+
+    /// What opens the store's secrets.
+    pub(crate) fn masters(&self) -> Arc<MasterKeys> {
+        masters(&self.master)
     }
 
     /// Ends this process's hold on the store and opens it anew.
@@ -217,6 +238,14 @@ pub(crate) fn presented(key: &ApiKey) -> Presented {
 }
 
 impl Place {
+    fn proxied(set: impl FnOnce(&mut PostgresSettings)) -> (Self, Proxy) {
+        let database = Cluster::shared().database();
+        let proxy = Proxy::to(&database);
+        let mut settings = PostgresSettings::new(DatabaseAddress::parse(proxy.url()).unwrap());
+        set(&mut settings);
+        (Self::Proxied(database, settings), proxy)
+    }
+
     async fn open(&self, dir: &Path, master: &str, clock: &ManualClock) -> store::Result<Store> {
         match self {
             Self::Embedded => open(dir, master, clock).await,

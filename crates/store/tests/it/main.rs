@@ -8,6 +8,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits for what it spawns")]
 #![expect(clippy::duplicate_mod, reason = "one suite, a module for each database")]
 
+mod backups;
+mod crosswise;
 mod folder;
 mod harness;
 mod postgres;

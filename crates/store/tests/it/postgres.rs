@@ -2,6 +2,8 @@
 
 #[path = "suite/audit.rs"]
 mod audit;
+#[path = "suite/backup.rs"]
+mod backup;
 #[path = "suite/catalog.rs"]
 mod catalog;
 #[path = "suite/deployments.rs"]
@@ -15,6 +17,7 @@ mod replica;
 #[path = "suite/rotation.rs"]
 mod rotation;
 
+mod backup_loss;
 mod conflicts;
 mod lapses;
 mod leases;
@@ -26,4 +29,9 @@ use crate::harness::Fixture;
 
 async fn fixture() -> Fixture {
     Fixture::postgres().await
+}
+
+/// An empty store beside a fixture's.
+async fn blank(beside: &Fixture) -> Fixture {
+    beside.blank_postgres().await
 }

@@ -2,6 +2,8 @@
 
 #[path = "suite/audit.rs"]
 mod audit;
+#[path = "suite/backup.rs"]
+mod backup;
 #[path = "suite/catalog.rs"]
 mod catalog;
 #[path = "suite/deployments.rs"]
@@ -19,4 +21,9 @@ use crate::harness::Fixture;
 
 async fn fixture() -> Fixture {
     Fixture::embedded().await
+}
+
+/// An empty store beside a fixture's.
+async fn blank(beside: &Fixture) -> Fixture {
+    beside.blank_embedded().await
 }

@@ -24,7 +24,7 @@ const SHORT: Patience = Patience {
 };
 
 /// What can be found out is found out, however busy the machine is.
-const LONG: Patience = Patience {
+pub(super) const LONG: Patience = Patience {
     answer: Duration::from_secs(60),
     body: Duration::from_secs(60),
     commit: Duration::from_secs(60),
@@ -139,7 +139,7 @@ async fn disturb(lane: &Lane, change: Change, number: usize, fault: Fault) -> bo
 
 /// Waits until the server has noticed that every connection through the proxy is gone: nothing becomes durable
 /// after that.
-fn over(fixture: &Fixture, proxy: &Proxy) {
+pub(super) fn over(fixture: &Fixture, proxy: &Proxy) {
     proxy.cut();
     fixture.database().run(
         "DO $$ BEGIN \
