@@ -4,6 +4,7 @@ mod address;
 mod admission;
 mod body;
 mod call;
+mod deployments;
 mod keys;
 mod probes;
 mod query;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use self::call::Call;
 use crate::Manage;
-use crate::error::{Error, Result};
+use crate::error::{Error, Quoted, Result};
 
 /// One operation of the management plane: a POST under each of the two bases.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,19 @@ pub struct Operation {
     pub role: Role,
     /// The role that a caller needs for `getApikey=true`, where the operation knows that.
     pub role_for_api_key: Option<Role>,
-    run: fn(Arc<Manage>, Call) -> BoxFuture<'static, Result<Response>>,
+    run: Run,
 }
+
+/// What runs an operation.
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    /// Of an app that is served.
+    OfApp(fn(Arc<Manage>, Call) -> Running),
+    /// Of an app by its name, since it may have to be made.
+    ByName(fn(Arc<Manage>, Call<String>) -> Running),
+}
+
+type Running = BoxFuture<'static, Result<Response>>;
 
 /// Everything that is served.
 pub const OPERATIONS: &[Operation] = &[
@@ -46,43 +58,71 @@ pub const OPERATIONS: &[Operation] = &[
         name: "listMcpServerUrl",
         role: Role::Reader,
         role_for_api_key: Some(Role::Issuer),
-        run: |manage, call| Box::pin(servers::list_mcp_server_url(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(servers::list_mcp_server_url(manage, call))),
     },
     Operation {
         name: "listMcpServers",
         role: Role::Reader,
         role_for_api_key: Some(Role::Issuer),
-        run: |manage, call| Box::pin(servers::list_mcp_servers(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(servers::list_mcp_servers(manage, call))),
     },
     Operation {
         name: "regenerateMcpServerAccessKey",
         role: Role::Owner,
         role_for_api_key: None,
-        run: |manage, call| Box::pin(keys::regenerate_mcp_server_access_key(manage, call)),
+        run: Run::OfApp(|manage, call| {
+            Box::pin(keys::regenerate_mcp_server_access_key(manage, call))
+        }),
     },
     Operation {
         name: "listMcpAccessKeys",
         role: Role::Reader,
         role_for_api_key: None,
-        run: |manage, call| Box::pin(keys::list_mcp_access_keys(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(keys::list_mcp_access_keys(manage, call))),
     },
     Operation {
         name: "listMcpApiKeys",
         role: Role::Reader,
         role_for_api_key: None,
-        run: |manage, call| Box::pin(keys::list_mcp_api_keys(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(keys::list_mcp_api_keys(manage, call))),
     },
     Operation {
         name: "revokeMcpApiKey",
         role: Role::Owner,
         role_for_api_key: None,
-        run: |manage, call| Box::pin(keys::revoke_mcp_api_key(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(keys::revoke_mcp_api_key(manage, call))),
+    },
+    Operation {
+        name: "deployApp",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: Run::ByName(|manage, call| Box::pin(deployments::deploy_app(manage, call))),
+    },
+    Operation {
+        name: "deployWorkflowArtifacts",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: Run::OfApp(|manage, call| {
+            Box::pin(deployments::deploy_workflow_artifacts(manage, call))
+        }),
+    },
+    Operation {
+        name: "listMcpDeployments",
+        role: Role::Reader,
+        role_for_api_key: None,
+        run: Run::OfApp(|manage, call| Box::pin(deployments::list_mcp_deployments(manage, call))),
+    },
+    Operation {
+        name: "rollbackDeployment",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: Run::OfApp(|manage, call| Box::pin(deployments::rollback_deployment(manage, call))),
     },
     Operation {
         name: "listReplicas",
         role: Role::Reader,
         role_for_api_key: None,
-        run: |manage, call| Box::pin(replicas::list_replicas(manage, call)),
+        run: Run::OfApp(|manage, call| Box::pin(replicas::list_replicas(manage, call))),
     },
 ];
 
@@ -124,11 +164,21 @@ async fn respond(
         return Err(Error::MethodNotAllowed(head.method));
     }
     let query = query::Query::parse(head.uri.query().unwrap_or_default());
-    let app = address.app(&query, &manage.settings, &manage.replica.last_snapshot())?;
-    app.name.clone_into(&mut seen.app);
+    let snapshot = manage.replica.last_snapshot();
     let url = call::page_url(&head, &host, manage.settings.public_url.as_ref());
-    let call = Call { caller, app, query, url, headers: head.headers, body };
-    (address.operation.run)(manage, call).await
+    let headers = head.headers;
+    match address.operation.run {
+        Run::OfApp(run) => {
+            let app = address.app(&query, &manage.settings, &snapshot)?;
+            app.name.clone_into(&mut seen.app);
+            run(manage, Call { caller, app, query, url, headers, body }).await
+        }
+        Run::ByName(run) => {
+            let app = address.app_name(&query, &manage.settings, &snapshot)?;
+            seen.app = Quoted(&app).to_string();
+            run(manage, Call { caller, app, query, url, headers, body }).await
+        }
+    }
 }
 
 /// What the log says of a request: never a header's value, a query's or a body's.

@@ -3,6 +3,7 @@ use std::fmt;
 
 use http::{Method, StatusCode};
 use keys::{Forbidden, Timestamp};
+use store::Version;
 
 use crate::limits;
 
@@ -105,6 +106,49 @@ pub(crate) enum Error {
     /// The register has no such API key.
     #[error("no such API key")]
     ApiKeyNotFound(String),
+    /// Files that make no app, or are not written so: a line each.
+    #[error("an invalid deployment")]
+    InvalidDeployment(Vec<String>),
+    /// It asks for more than this replica's configuration allows: a line each.
+    #[error("a deployment that is not allowed here")]
+    DeploymentNotAllowed(Vec<String>),
+    /// All files together, or the body, are too large.
+    #[error("the deployment is too large")]
+    DeploymentTooLarge,
+    /// No name of an app, as a fragment.
+    #[error("an invalid name of an app")]
+    InvalidAppName(String),
+    /// No URL that an app can be reached at, as a fragment.
+    #[error("an invalid public URL")]
+    InvalidPublicUrl(String),
+    /// Another app is reached there.
+    #[error("the public URL is taken")]
+    PublicUrlTaken {
+        /// The URL.
+        url: String,
+        /// Whose it is.
+        app: String,
+    },
+    /// No such version is kept; or none before the one in force.
+    #[error("no such deployment")]
+    DeploymentNotFound(Option<Version>),
+    /// Somebody else has deployed the app meanwhile.
+    #[error("another deployment came first")]
+    DeploymentConflict,
+    /// A rollback would let in whom the version in force refuses.
+    #[error("the rollback widens authentication")]
+    RollbackWidensAuthentication {
+        /// The type in force.
+        from: &'static str,
+        /// The type of the old version.
+        to: &'static str,
+    },
+    /// The app is served from a folder: what to do, as a sentence.
+    #[error("the app is served from a folder")]
+    ServedFromFolder(&'static str),
+    /// The folder could not be written.
+    #[error("the folder could not be written")]
+    Folder(#[source] std::io::Error),
     /// The store failed.
     #[error("the store failed")]
     Store(#[source] store::Error),
@@ -142,6 +186,7 @@ impl Error {
         let of = |status, code, message: String| Answer { status, code, message };
         let bad = |code, message: String| of(StatusCode::BAD_REQUEST, code, message);
         let missing = |code, message: String| of(StatusCode::NOT_FOUND, code, message);
+        let conflict = |code, message: String| of(StatusCode::CONFLICT, code, message);
         match self {
             Self::HostNotAllowed => of(
                 StatusCode::FORBIDDEN,
@@ -270,6 +315,55 @@ impl Error {
                 "BackupUnderWay",
                 "Another backup is being taken from this process: wait for its end.".to_owned(),
             ),
+            Self::InvalidDeployment(lines) => bad(
+                "InvalidDeployment",
+                format!("The files do not hold, and nothing was changed: {}.", told(lines)),
+            ),
+            Self::DeploymentNotAllowed(lines) => bad(
+                "DeploymentNotAllowed",
+                format!(
+                    "This replica's configuration does not allow it, and nothing was changed: {}.",
+                    told(lines)
+                ),
+            ),
+            Self::DeploymentTooLarge => of(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!(
+                    "The files have more than {} bytes together, or the body more than {}.",
+                    limits::DEPLOYMENT_BYTES,
+                    limits::DEPLOYMENT_BODY_BYTES
+                ),
+            ),
+            Self::InvalidAppName(why) => bad("InvalidAppName", format!("The app's name {why}.")),
+            Self::InvalidPublicUrl(why) => bad("InvalidPublicUrl", format!("publicUrl: {why}.")),
+            Self::PublicUrlTaken { url, app } => conflict(
+                "PublicUrlTaken",
+                format!("The app {app} is reached at {url}: give this one another publicUrl."),
+            ),
+            Self::DeploymentNotFound(Some(version)) => missing(
+                "DeploymentNotFound",
+                format!("No version {version} of the app is kept: listMcpDeployments lists them."),
+            ),
+            Self::DeploymentNotFound(None) => missing(
+                "DeploymentNotFound",
+                "No version before the one in force is kept: listMcpDeployments lists them."
+                    .to_owned(),
+            ),
+            Self::DeploymentConflict => conflict(
+                "DeploymentConflict",
+                "Somebody else changed the app meanwhile, and nothing of this was deployed: look at \
+                 listMcpDeployments, and send it again."
+                    .to_owned(),
+            ),
+            Self::RollbackWidensAuthentication { from, to } => conflict(
+                "RollbackWidensAuthentication",
+                format!(
+                    "That version's authentication type is {to}, which lets in more than {from}, the \
+                     one in force: send force true if that is meant."
+                ),
+            ),
+            Self::ServedFromFolder(what) => conflict("ServedFromFolder", (*what).to_owned()),
             Self::NotYetInForce { waiting_for } => of(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "NotYetInForce",
@@ -279,12 +373,16 @@ impl Error {
                     who(waiting_for)
                 ),
             ),
-            Self::Store(_) | Self::TakenBack | Self::CutShort(_) | Self::Rendering(_) => of(
+            Self::Store(_)
+            | Self::Folder(_)
+            | Self::TakenBack
+            | Self::CutShort(_)
+            | Self::Rendering(_) => of(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "InternalServerError",
                 "The operation failed here. What it was to change may have stayed as it was: \
-                 listMcpAccessKeys and listMcpApiKeys show how it stands. The log has the reason \
-                 under the id in x-ms-request-id."
+                 listMcpAccessKeys, listMcpApiKeys and listMcpDeployments show how it stands. The log \
+                 has the reason under the id in x-ms-request-id."
                     .to_owned(),
             ),
         }
@@ -314,6 +412,7 @@ impl From<store::Error> for Error {
             }
             store::Error::Forbidden(forbidden) => Self::Forbidden(forbidden),
             store::Error::BackupUnderWay => Self::BackupUnderWay,
+            store::Error::Overtaken => Self::DeploymentConflict,
             error @ (store::Error::Key(_)
             | store::Error::InUse(_)
             | store::Error::Migrating
@@ -323,7 +422,6 @@ impl From<store::Error> for Error {
             | store::Error::Folder { .. }
             | store::Error::Sealed { .. }
             | store::Error::NotFound(_)
-            | store::Error::Overtaken
             | store::Error::Undeployable { .. }
             | store::Error::TwoSources(_)
             | store::Error::Corrupt { .. }
@@ -346,6 +444,15 @@ fn who(replicas: &[String]) -> String {
         [] => "a replica".to_owned(),
         [one] => format!("the replica {one}"),
         several => format!("the replicas {}", several.join(", ")),
+    }
+}
+
+/// Lines for one message: the first of them, if they are many.
+fn told(lines: &[String]) -> String {
+    let told: Vec<&str> = lines.iter().take(limits::TOLD_PROBLEMS).map(String::as_str).collect();
+    match lines.len().saturating_sub(told.len()) {
+        0 => told.join("; "),
+        more => format!("{}; and {more} more", told.join("; ")),
     }
 }
 

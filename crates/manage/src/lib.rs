@@ -12,6 +12,7 @@
 //! This crate knows neither the data plane nor where the configuration comes from.
 
 mod api;
+mod deployments;
 mod error;
 pub mod limits;
 mod operators;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 pub use self::api::{OPERATIONS, Operation, router};
+pub use self::deployments::{AppFolder, Deployable, Deployments, NotWritten};
 pub use self::operators::{Operator, Operators, Unauthenticated};
 
 /// What the management plane acts on.
@@ -39,6 +41,8 @@ pub struct Manage {
     pub clock: Arc<dyn keys::Clock>,
     /// What the operator chose.
     pub settings: Settings,
+    /// Where deployments go.
+    pub deployments: Deployments,
     /// Runs what goes on when its caller's connection has ended. A shutdown waits for it.
     pub tasks: TaskTracker,
 }
@@ -48,6 +52,7 @@ impl fmt::Debug for Manage {
         f.debug_struct("Manage")
             .field("operators", &self.operators)
             .field("settings", &self.settings)
+            .field("deployments", &self.deployments)
             .finish_non_exhaustive()
     }
 }

@@ -41,3 +41,19 @@ pub const REFUSING_TOOLS_AGE: Duration = Duration::from_secs(2);
 
 /// How many names of tools a message lists: what a person reads, and no more of an upstream's text.
 pub const NAMED_TOOLS: usize = 30;
+
+/// All files of a deployment with their paths, in bytes: every replica reads them within the 2 seconds that
+/// it gives the store, and the largest public Standard app that was looked at has a twentieth.
+pub const DEPLOYMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The largest body of a deployment, in bytes: text grows in a JSON string, by half where it is JSON itself.
+pub const DEPLOYMENT_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long the body of a deployment may take to arrive, over a slow line.
+pub const DEPLOYMENT_BODY_TIME: Duration = Duration::from_mins(1);
+
+/// The longest path of a file, in bytes: the longest name that a folder can have, and `/workflow.json`.
+pub const PATH_BYTES: usize = 269;
+
+/// How many problems of a deployment one message tells: nobody reads more at once.
+pub const TOLD_PROBLEMS: usize = 50;

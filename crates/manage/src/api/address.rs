@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Where every operation stands, under either base.
 const MANAGEMENT: [&str; 5] = ["runtime", "webhooks", "workflow", "api", "management"];
 
+/// The operations that stand at the site itself as well, where the portal calls them.
+const AT_SITE: [&str; 1] = ["deployWorkflowArtifacts"];
+
 /// What a path says.
 #[derive(Debug)]
 pub(super) struct Address {
@@ -38,17 +41,10 @@ pub(super) fn parse(path: &str) -> Option<Address> {
         .collect::<Option<_>>()?;
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let (site, rest) = match segments.as_slice() {
-        [a, subscription, b, resource_group, c, d, e, app, f, rest @ ..]
+        [a, subscription, b, resource_group, c, d, e, app, rest @ ..]
             if same(
-                &[a, b, c, d, e, f],
-                &[
-                    "subscriptions",
-                    "resourceGroups",
-                    "providers",
-                    "Microsoft.Web",
-                    "sites",
-                    "hostruntime",
-                ],
+                &[a, b, c, d, e],
+                &["subscriptions", "resourceGroups", "providers", "Microsoft.Web", "sites"],
             ) =>
         {
             let site = Site {
@@ -62,7 +58,14 @@ pub(super) fn parse(path: &str) -> Option<Address> {
     };
     let (name, under) = rest.split_last()?;
     let operation = OPERATIONS.iter().find(|one| one.name.eq_ignore_ascii_case(name))?;
-    same(under, &MANAGEMENT).then_some(Address { operation, site })
+    let is_there = match (&site, under) {
+        (Some(_), []) => AT_SITE.contains(&operation.name),
+        (Some(_), [host, under @ ..]) => {
+            host.eq_ignore_ascii_case("hostruntime") && same(under, &MANAGEMENT)
+        }
+        (None, under) => same(under, &MANAGEMENT),
+    };
+    is_there.then_some(Address { operation, site })
 }
 
 fn same(segments: &[&str], expected: &[&str]) -> bool {
@@ -78,7 +81,28 @@ impl Address {
         settings: &Settings,
         snapshot: &Snapshot,
     ) -> Result<Arc<AppState>> {
-        let Some(site) = &self.site else { return app_by_query(query, snapshot) };
+        match &self.site {
+            Some(_) => app_by_name(self.site_app(query, settings)?, snapshot),
+            None => app_by_query(query, snapshot),
+        }
+    }
+
+    /// Gives the name of the app, which may not be there.
+    pub(super) fn app_name(
+        &self,
+        query: &Query,
+        settings: &Settings,
+        snapshot: &Snapshot,
+    ) -> Result<String> {
+        match (&self.site, query.one("app")?) {
+            (Some(_), _) => self.site_app(query, settings).map(str::to_owned),
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => app_by_query(query, snapshot).map(|app| app.name.clone()),
+        }
+    }
+
+    fn site_app(&self, query: &Query, settings: &Settings) -> Result<&str> {
+        let Some(site) = &self.site else { return Err(Error::AppNotFound(String::new())) };
         check_api_version(query)?;
         if !accepts(settings.subscription.as_deref(), &site.subscription) {
             return Err(Error::SubscriptionNotFound(site.subscription.clone()));
@@ -86,7 +110,7 @@ impl Address {
         if !accepts(settings.resource_group.as_deref(), &site.resource_group) {
             return Err(Error::ResourceGroupNotFound(site.resource_group.clone()));
         }
-        app_by_name(&site.app, snapshot)
+        Ok(&site.app)
     }
 }
 

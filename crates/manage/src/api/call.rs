@@ -15,9 +15,10 @@ use crate::error::Result;
 /// A call that is for us, of an operation and an app that there are. Whether the caller may is for
 /// the operation to say, before it reads the body.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct Call<A = Arc<AppState>> {
     pub(super) caller: Caller,
-    pub(super) app: Arc<AppState>,
+    /// The app that is served, or the name of one that may be made.
+    pub(super) app: A,
     pub(super) query: Query,
     /// Where the same operation can be called again; none where no such URL can be made.
     pub(super) url: Option<Url>,

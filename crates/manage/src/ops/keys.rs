@@ -89,7 +89,7 @@ impl Manage {
             let change = store.regenerate(&by, slot, &key).await?;
             info!(caller.name = by.by(), slot = %slot, access_key.id = %key.id(),
                 "{} regenerated the {slot} access key", by.by());
-            Ok(change)
+            Ok((change, ()))
         })
         .await
     }
@@ -120,7 +120,7 @@ impl Manage {
         let change = async move {
             let change = store.revoke(&by, id).await?;
             info!(caller.name = by.by(), api_key.id = %id, "{} revoked the API key {id}", by.by());
-            Ok(change)
+            Ok((change, ()))
         };
         let revoked = self.put_in_force(change).await;
         match revoked {
@@ -172,15 +172,15 @@ impl Manage {
     }
 
     /// Makes a change and waits until it is in force, both apart from who asked for it.
-    async fn put_in_force(
+    pub(super) async fn put_in_force<T: Send + 'static>(
         &self,
-        change: impl Future<Output = store::Result<Change>> + Send + 'static,
-    ) -> Result<()> {
+        change: impl Future<Output = store::Result<(Change, T)>> + Send + 'static,
+    ) -> Result<T> {
         let replica = Arc::clone(&self.replica);
         let task = self.tasks.spawn(async move {
             match change.await {
-                Ok(change) => match replica.in_force(&change).await {
-                    Ok(()) => Ok(()),
+                Ok((change, made)) => match replica.in_force(&change).await {
+                    Ok(()) => Ok(made),
                     Err(store::NotInForce::NotYet { waiting_for }) => {
                         Err(Error::NotYetInForce { waiting_for })
                     }

@@ -5,6 +5,7 @@ use app::{App, LeftOutServer, Server, Transport, Upstream};
 use keys::permission::{Issuer, Reader};
 use keys::{AppId, Authorized, Scope, Scopes, Slot, Terms, Timestamp};
 use store::{AppState, Issue, Knowledge, ListedTool, Subject};
+use url::Url;
 
 use super::{Expiry, IssuedKey};
 use crate::error::{Error, Quoted, Result};
@@ -104,7 +105,7 @@ impl Manage {
             (None, [only]) => only,
             (None, _) => app.app.default_server(),
         };
-        let url = url_of(app, server);
+        let url = url_of(&app.public_url, &app.app, server);
         Ok(ServerUrl { url, issued: self.issue_if_meant(purpose, app, wanted).await? })
     }
 
@@ -121,7 +122,7 @@ impl Manage {
             find(&app.app, name)?;
         }
         let servers: Vec<&Server> = listed(&app.app, only.as_deref()).collect();
-        let urls = servers.iter().map(|server| url_of(app, server)).collect();
+        let urls = servers.iter().map(|server| url_of(&app.public_url, &app.app, server)).collect();
         let issued = self.issue_if_meant(purpose, app, wanted).await?;
         let knowledge = self.knowledge(app.id, &servers).await;
         Ok(ServerList { app: Arc::clone(app), only, urls, knowledge, issued })
@@ -359,9 +360,10 @@ fn listing<'a>(mut names: impl Iterator<Item = &'a str>) -> String {
     named.join(", ")
 }
 
-fn url_of(app: &AppState, server: &Server) -> String {
-    let mut url = app.public_url.as_str().trim_end_matches('/').to_owned();
-    let prefix = app.app.route_prefix();
+/// Where a server of an app is that is reached at this URL.
+pub(crate) fn url_of(public_url: &Url, app: &App, server: &Server) -> String {
+    let mut url = public_url.as_str().trim_end_matches('/').to_owned();
+    let prefix = app.route_prefix();
     let named = (server.name() != DEFAULT).then_some(["mcpservers", server.name()]);
     let path = [prefix].into_iter().chain(named.into_iter().flatten()).chain(["mcp"]);
     for segment in path.filter(|segment| !segment.is_empty()) {

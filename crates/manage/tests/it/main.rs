@@ -5,6 +5,7 @@
 
 mod admission;
 mod content;
+mod deployments;
 mod durability;
 mod issuing;
 mod logging;

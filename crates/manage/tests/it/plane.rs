@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::{App, Files};
+use app::{Allowed, App, Files, Surroundings};
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -11,9 +11,9 @@ use keys::{
     AppId, Caller, ManualClock, MasterKey, MasterKeys, OperatorToken, Presented, Refusal, Role,
     SysRng, Timestamp,
 };
-use manage::{Manage, Operator, Operators, Settings};
+use manage::{Deployable, Deployments, Manage, Operator, Operators, Settings};
 use serde_json::{Value, json};
-use store::{ApiKeyRow, Replica, ServedApp, Store};
+use store::{ApiKeyRow, AppMaker, Replica, ServedApp, Store};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -33,12 +33,36 @@ pub(crate) const ARM_BASE: &str = "/subscriptions/00000000-0000-0000-0000-000000
 pub(crate) struct Setup {
     pub(crate) apps: Vec<(&'static str, Files)>,
     pub(crate) settings: Settings,
+    /// Whether apps are deployed, and not those above served.
+    pub(crate) deploys: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { apps: vec![("Helpdesk", helpdesk())], settings: Settings::default() }
+        let apps = vec![("Helpdesk", helpdesk())];
+        Self { apps, settings: Settings::default(), deploys: false }
     }
+}
+
+/// Makes apps that may run nothing.
+struct Maker;
+
+impl AppMaker for Maker {
+    fn make(&self, files: &Files) -> Result<App, Vec<String>> {
+        let allowed = Some(Allowed::default());
+        let around = Surroundings { allowed, ..Surroundings::default() };
+        App::from_files_in(files, &around)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if fits { Ok(text.to_owned()) } else { Err("is none".to_owned()) }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.to_string())
 }
 
 /// A management plane with one operator per role.
@@ -83,7 +107,7 @@ impl Plane {
         let store = Store::open(dir.path(), Arc::new(masters), Arc::new(clock.clone()));
         let store = Arc::new(store.await.unwrap());
         let mut served = Vec::new();
-        for (name, files) in &setup.apps {
+        for (name, files) in setup.apps.iter().filter(|_| !setup.deploys) {
             served.push(ServedApp {
                 id: store.ensure_app(name).await.unwrap(),
                 name: (*name).to_owned(),
@@ -92,8 +116,17 @@ impl Plane {
             });
         }
         let apps = served.iter().map(|app| app.id).collect();
-        let replica =
-            Replica::start(Arc::clone(&store), Arc::new(clock.clone()), served).await.unwrap();
+        let (own, ticking) = (Arc::clone(&store), Arc::new(clock.clone()));
+        let base = Url::parse("https://mcp.example.com/").unwrap();
+        let (replica, deployments) = if setup.deploys {
+            let deployable = Deployable { maker: Arc::new(Maker), parse_name, parse_url };
+            let replica = Replica::start_deployed(own, ticking, Arc::new(Maker), base).await;
+            (replica, Deployments::Store(deployable))
+        } else {
+            let nowhere = Deployments::Nowhere("Nothing is deployed in this test.");
+            (Replica::start(own, ticking, served).await, nowhere)
+        };
+        let replica = replica.unwrap();
         let mut operators = Vec::new();
         let mut tokens = Vec::new();
         let mut operator = |name: &str, role, not_after| {
@@ -113,6 +146,7 @@ impl Plane {
             operators: Operators::new(operators),
             clock: Arc::new(clock.clone()),
             settings: setup.settings,
+            deployments,
             tasks: tasks.clone(),
         });
         Self { router, store, replica, clock, apps, tasks, tokens, expiring_token, _dir: dir }
