@@ -2,6 +2,8 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, read in a terminal")]
 
+mod deploy;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -9,6 +11,8 @@ use clap_complete::Shell;
 use keys::{ApiKeyId, RevokedId, Scope, Slot, Timestamp};
 use store::DatabaseAddress;
 
+use self::deploy::DEPLOY_EXAMPLES;
+pub(crate) use self::deploy::{DeployArguments, Wanted};
 use crate::commands::configuration::ConfigCommand;
 use crate::commands::replica::ReplicaCommand;
 use crate::config::{self, Value};
@@ -62,13 +66,19 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
-    /// Serves an app folder, or the MCP servers of one mcp.json
+    /// Serves an app folder, the MCP servers of one mcp.json, or what is deployed
     ///
     /// It goes on until it gets SIGTERM or SIGINT (Ctrl-C). Changes of the folder are served at
     /// once; a change that does not hold is reported, and the last one that did stays in force.
     /// SIGHUP reads the folder again where changes cannot be noticed.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArguments>),
+    /// Deploys an app to a running server, lists its versions, and goes back to one
+    ///
+    /// The server runs without a folder (`keyward serve --data-dir DIR`) and serves all apps that are
+    /// deployed, on every replica of its database. When this returns, the version is in force on all of them.
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(Box<DeployArguments>),
     /// Shows the MCP servers that a running server offers
     #[command(subcommand)]
     Server(ServerCommand),
@@ -129,6 +139,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   keyward serve examples/helpdesk
   keyward serve --mcp-json .vscode/mcp.json
+  keyward serve --data-dir /var/lib/keyward
   keyward serve my-tools --listen 127.0.0.1:0 --json
   keyward serve my-tools --listen 0.0.0.0:8080 --behind-tls-proxy \\
     --public-url https://tools.example.com";
@@ -136,12 +147,10 @@ Examples:
 /// What `serve` takes; what is a setting too is named and explained as there.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// The app folder
-    #[arg(
-        value_hint = ValueHint::DirPath,
-        required_unless_present = "mcp_json",
-        conflicts_with = "mcp_json"
-    )]
+    /// The app folder; without one, all apps are served that are deployed [keyward deploy]
+    ///
+    /// Then a data folder must be named. Apps that are deployed later are served at once.
+    #[arg(value_hint = ValueHint::DirPath, conflicts_with = "mcp_json")]
     dir: Option<PathBuf>,
     /// Serve the MCP servers of this file instead, as an editor keeps them
     ///
@@ -153,17 +162,17 @@ pub(crate) struct ServeArguments {
     pub(crate) settings: SettingArguments,
     /// Print one line of JSON when ready, and nothing else on standard output
     ///
-    /// {"listen", "manageListen", "publicUrl", "app", "dataDir"}
+    /// {"listen", "manageListen", "publicUrl", "app", "dataDir"}; app is null without a folder
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl ServeArguments {
-    /// Gives where the app lies.
-    pub(crate) fn place(&self) -> Place {
+    /// Gives where the app lies; none where what is deployed is served.
+    pub(crate) fn place(&self) -> Option<Place> {
         match (&self.mcp_json, &self.dir) {
-            (Some(file), _) => Place::McpJson(file.clone()),
-            (None, dir) => Place::Folder(dir.clone().unwrap_or_default()),
+            (Some(file), _) => Some(Place::McpJson(file.clone())),
+            (None, dir) => dir.clone().map(Place::Folder),
         }
     }
 }
@@ -179,13 +188,14 @@ pub(crate) struct SettingArguments {
     /// The address that operators and their tools connect to [default: 127.0.0.1:7072]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     manage_listen: Option<String>,
-    /// The data folder [default: .keyward in the app folder, or beside mcp.json]
+    /// The data folder [default: .keyward in the app folder, or beside mcp.json, or none]
     ///
     /// It holds the database, the master key and the operator token, and is refused if others can
     /// read it.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<String>,
-    /// Where MCP clients reach the app [default: the address that is listened on]
+    /// Where MCP clients reach the app, or deployed apps below it [default: the address that is
+    /// listened on]
     #[arg(long, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     /// The app's name [default: the folder's name, or mcp]

@@ -82,6 +82,11 @@ impl Client {
         Ok(Self { http, url, token, app: call.app.clone() })
     }
 
+    /// Calls operations of this app.
+    pub(crate) fn of_app(self, app: String) -> Self {
+        Self { app: Some(app), ..self }
+    }
+
     /// Names the server, for questions and messages.
     pub(crate) fn url(&self) -> &Url {
         &self.url
@@ -156,6 +161,10 @@ impl Client {
             ));
         };
         let (code, message) = (output::shown(code), output::shown(message));
+        let message = match code.as_str() {
+            "MissingAppParameter" => message.replace("add the query parameter 'app'", "add --app"),
+            _ => message,
+        };
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Refused { code, message },
             StatusCode::NOT_FOUND => Error::NotFound { code, message },
@@ -209,7 +218,7 @@ pub(crate) fn find_data_dir(named: Option<&PathBuf>, around: &Surroundings<'_>) 
             let all = others.iter().chain([&last]);
             let lines: String = all
                 .map(|(dir, endpoint)| {
-                    format!("\n  --data-dir {}   (app {})", dir.path().display(), endpoint.app)
+                    format!("\n  --data-dir {}   ({})", dir.path().display(), endpoint.app)
                 })
                 .collect();
             Err(Error::Usage(format!("several servers run on this machine, choose one:{lines}")))

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_key;
 pub(crate) mod configuration;
+pub(crate) mod deploy;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod master_key;

@@ -8,6 +8,7 @@ mod environment;
 mod raw;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) management: Management,
     /// The app's name; that of its place if none.
     pub(crate) app_name: Option<String>,
+    /// What apps that are deployed may ask of this machine.
+    pub(crate) apps: AppLimits,
     /// The data folder; that of the app's place if none.
     pub(crate) data_dir: Option<PathBuf>,
     /// Where keys are kept; in the data folder if none.
@@ -81,6 +84,17 @@ pub(crate) struct Management {
     pub(crate) subscription: Option<String>,
     pub(crate) resource_group: Option<String>,
     pub(crate) max_key_lifetime: Option<Duration>,
+}
+
+/// What apps that are deployed may ask of this machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AppLimits {
+    /// The programs that they may run, as mcp.json names them.
+    pub(crate) commands: BTreeSet<String>,
+    /// The variables that mcp.json may name.
+    pub(crate) variables: BTreeSet<String>,
+    /// The app settings of the process that workflows may read.
+    pub(crate) app_settings: BTreeSet<String>,
 }
 
 /// A PostgreSQL database.

@@ -15,6 +15,7 @@ mod folder;
 mod limits;
 mod listener;
 mod log;
+mod maker;
 mod output;
 mod place;
 mod ready;
@@ -111,6 +112,9 @@ async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
             output::print(&String::from_utf8_lossy(&text))
         }
         Command::Reference { page } => output::print(&reference::page(page)?),
+        Command::Deploy(deploy) => {
+            commands::deploy::run(deploy, &surroundings(&raw(None)?, &environment)?).await
+        }
         Command::Server(command) => {
             commands::server::run(command, &surroundings(&raw(None)?, &environment)?).await
         }

@@ -132,6 +132,14 @@ impl Place {
     /// # Errors
     /// [`Error::Usage`] if the folder's name cannot be one.
     pub(crate) fn app_name(&self) -> Result<String> {
+        self.app_name_for("--app-name")
+    }
+
+    /// Gives the app's name where none is given with this flag.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the folder's name cannot be one.
+    pub(crate) fn app_name_for(&self, flag: &str) -> Result<String> {
         let Self::Folder(dir) = self else { return Ok(MCP_JSON_APP.to_owned()) };
         let dir = fs::canonicalize(dir).map_err(Error::io(format!("open {}", dir.display())))?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -140,7 +148,7 @@ impl Place {
         let folded: String = name.chars().map(fold).collect();
         check_app_name(folded.trim_matches('-')).map_err(|_| {
             Error::Usage(format!(
-                "the folder's name '{}' cannot be made an app's name: give one with --app-name",
+                "the folder's name '{}' cannot be made an app's name: give one with {flag}",
                 output::shown(&name)
             ))
         })

@@ -21,8 +21,11 @@ pub(crate) struct Ready {
     pub(crate) manage_listen: String,
     /// Where clients reach the app.
     pub(crate) public_url: Url,
-    /// The app's name.
-    pub(crate) app: String,
+    /// The app's name; none where what is deployed is served.
+    pub(crate) app: Option<String>,
+    /// The names and URLs of the apps that are served.
+    #[serde(skip)]
+    pub(crate) apps: Vec<(String, Url)>,
     /// The data folder, absolute.
     pub(crate) data_dir: PathBuf,
 }
@@ -38,19 +41,11 @@ impl Ready {
     ) -> String {
         let app = &loaded.app;
         let mut lines = vec![
-            format!("Keyward serves the app {} from {}", self.app, place.path().display()),
+            format!("Keyward serves the app {} from {}", self.named(), place.path().display()),
             String::new(),
-            format!("  MCP clients  {}  ({})", self.listen, lets_in(app.authentication())),
-            format!("  operators    {}", self.manage_listen),
-            format!("  data folder  {}", self.data_dir.display()),
         ];
-        if made_master_key {
-            lines.push(
-                "               Its master key was made now. Back the folder up: without that key \
-                 every API key is lost."
-                    .to_owned(),
-            );
-        }
+        let let_in = format!("  ({})", lets_in(app.authentication()));
+        lines.extend(self.places(&let_in, made_master_key));
         lines.push(String::new());
         if app.mcp_enabled() {
             lines.push("Servers".to_owned());
@@ -90,6 +85,47 @@ impl Ready {
             }
         });
         lines.join("\n")
+    }
+
+    /// Says it to a person where what is deployed is served.
+    pub(crate) fn text_deployed(&self, made_master_key: bool, program: &str) -> String {
+        let mut lines = vec!["Keyward serves what is deployed".to_owned(), String::new()];
+        lines.extend(self.places("", made_master_key));
+        lines.push(String::new());
+        if self.apps.is_empty() {
+            lines.push("No app is deployed yet. Next, in another terminal:".to_owned());
+            lines.push(format!("  {program} deploy DIR"));
+        } else {
+            lines.push("Apps".to_owned());
+            lines.extend(self.apps.iter().map(|(name, url)| format!("  {name:<14} {url}")));
+            lines.push(String::new());
+            lines.push(format!(
+                "{program} deploy DIR deploys another version, or another app; it is served at once."
+            ));
+        }
+        lines.push("Ctrl-C ends this.".to_owned());
+        lines.join("\n")
+    }
+
+    /// What the process serves, in a word.
+    pub(crate) fn named(&self) -> String {
+        self.app.clone().unwrap_or_else(|| "what is deployed".to_owned())
+    }
+
+    fn places(&self, let_in: &str, made_master_key: bool) -> Vec<String> {
+        let mut lines = vec![
+            format!("  MCP clients  {}{let_in}", self.listen),
+            format!("  operators    {}", self.manage_listen),
+            format!("  data folder  {}", self.data_dir.display()),
+        ];
+        if made_master_key {
+            lines.push(
+                "               Its master key was made now. Back the folder up: without that key \
+                 every API key is lost."
+                    .to_owned(),
+            );
+        }
+        lines
     }
 
     fn server(&self, app: &App, server: &Server) -> Vec<String> {

@@ -1,5 +1,6 @@
-//! `keyward serve`: one app, wired together.
+//! `keyward serve`: everything wired together.
 
+mod apps;
 mod reload;
 mod signals;
 
@@ -10,16 +11,17 @@ use std::time::Duration;
 
 use gateway::{Gateway, Hangup, Launcher, Upstreams};
 use keys::{Clock, MasterKeys, OperatorToken, Role, SystemClock};
-use manage::{Manage, Operator, Operators, Settings};
+use manage::{Deployments, Manage, Operator, Operators, Settings};
 use secrecy::ExposeSecret as _;
-use store::{PostgresSettings, Replica, ServedApp, Store};
+use store::{PostgresSettings, Replica, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use url::Url;
 
+use self::apps::Apps;
 use self::reload::Reload;
 use self::signals::Signals;
 use crate::arguments::ServeArguments;
@@ -30,9 +32,7 @@ use crate::listener::{self, Answer, Shutdown};
 use crate::place::Place;
 use crate::ready::Ready;
 use crate::running::{self, Endpoint};
-use crate::source::{Loaded, Source};
-use crate::watch::Watch;
-use crate::{descriptors, limits, log, output};
+use crate::{descriptors, limits, log};
 
 /// Serves until a signal ends it.
 pub(crate) async fn run(
@@ -43,22 +43,19 @@ pub(crate) async fn run(
 ) -> Result<()> {
     log::start(&config.log, environment)?;
     let mut signals = Signals::new()?;
-    let place = arguments.place();
-    // The watch comes before the reading: a change between the two is one that it tells of.
-    let watch = watch(&place);
-    let source = Source::new(&place, environment, &config.data_plane);
-    let loaded = source.load().await?;
-    let name = config.app_name.map_or_else(|| place.app_name(), Ok)?;
+    // Whoever is told that it is ready may signal it.
+    let hangup = signal(SignalKind::hangup()).map_err(Error::io("listen for signals"))?;
+    let mut apps = Apps::new(arguments.place(), &config, environment).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (data_dir, masters, made_master_key) =
-        open_data_dir(&place, config.data_dir, config.master_keys)?;
+        open_data_dir(apps.place(), config.data_dir, config.master_keys)?;
     let masters = Arc::new(masters);
     // Before the database: it tells a folder that has been served from by the file that lies there.
     let own_token = data_dir.ensure_operator_token()?;
+    let is_shared = config.database.is_some();
     let store =
         open_store(&data_dir, config.database, Arc::clone(&masters), Arc::clone(&clock)).await?;
     let operators = operators(&data_dir, own_token, &store, &config.operators).await?;
-    let app_id = store.ensure_app(&name).await.map_err(Error::store("read the store"))?;
 
     let mcp_connections = descriptors::data_plane_connections();
     let (data_plane, listen) = listener::bind(config.data_plane.listen, "MCP servers").await?;
@@ -68,15 +65,7 @@ pub(crate) async fn run(
         Some(url) => url.clone(),
         None => url_at(listen)?,
     };
-    let served = ServedApp {
-        id: app_id,
-        name: name.clone(),
-        public_url: public_url.clone(),
-        app: Arc::clone(&loaded.app),
-    };
-    let replica = Replica::start(Arc::clone(&store), Arc::clone(&clock), vec![served])
-        .await
-        .map_err(unreadable_store)?;
+    let (replica, app_id) = apps.start(&store, &clock, &public_url).await?;
 
     let upstreams =
         Arc::new(Upstreams::new(&masters, launcher(environment)?, Arc::clone(&replica)));
@@ -91,22 +80,25 @@ pub(crate) async fn run(
     let gateway = Arc::new(gateway);
     running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
     let manage_url = url_at(manage_listen)?;
-    running.serve_management(management, config.management, operators, Arc::clone(&clock));
+    let deployments = apps.deployments(is_shared);
+    let (settings, ticking) = (config.management, Arc::clone(&clock));
+    running.serve_management(management, settings, operators, deployments, ticking);
     running.start_chores(clock);
-    running.keep_current(Reload::new(source, loaded.clone(), app_id, watch))?;
 
-    let endpoint = Endpoint { manage_url, app: name.clone() };
-    let announced = running::announce(&data_dir, &endpoint, environment)?;
     let ready = Ready {
         listen: listen.to_string(),
         manage_listen: manage_listen.to_string(),
         public_url,
-        app: name,
+        app: apps.name(),
+        apps: served_apps(&running.replica),
         data_dir: data_dir.path().to_owned(),
     };
+    running.keep_current(apps.reload(app_id), hangup);
+    let endpoint = Endpoint { manage_url, app: ready.named() };
+    let announced = running::announce(&data_dir, &endpoint, environment)?;
     tokio::select! {
         () = until_ready(&replica) => {
-            tell_ready(&ready, arguments, &loaded, made_master_key, program)?;
+            apps.tell_ready(&ready, arguments, made_master_key, program)?;
             signals.next().await;
         }
         () = signals.next() => {}
@@ -129,54 +121,24 @@ async fn until_ready(replica: &Replica) {
     }
 }
 
-fn tell_ready(
-    ready: &Ready,
-    arguments: &ServeArguments,
-    loaded: &Loaded,
-    made_master_key: bool,
-    program: &str,
-) -> Result<()> {
-    info!(
-        app.name = %ready.app,
-        "Serving {} on {}, managed on {}",
-        ready.app, ready.listen, ready.manage_listen
-    );
-    let told = if arguments.json {
-        for line in &loaded.left_out {
-            warn!("Left out: {line}");
-        }
-        for server in loaded.app.servers() {
-            if let Some(other) = server.other_name().map(output::shown) {
-                info!("The server `{other}` of mcp.json is served as {}", server.name());
-            }
-        }
-        output::print_json_line(ready)
-    } else {
-        output::print(&ready.text(&arguments.place(), loaded, made_master_key, program))
-    };
-    // Whoever started this may read no more than the log.
-    told.or_else(|error| if error.is_broken_pipe() { Ok(()) } else { Err(error) })
-}
-
-fn watch(place: &Place) -> Option<Watch> {
-    // One that is not there is told of when it is read.
-    if !place.path().exists() {
-        return None;
-    }
-    let path = place.path().display();
-    Watch::new(place)
-        .inspect_err(|error| {
-            warn!("Cannot notice changes of {path}: {error}. SIGHUP reads it again");
-        })
-        .ok()
+/// The names and URLs of the apps that are served.
+fn served_apps(replica: &Replica) -> Vec<(String, Url)> {
+    let snapshot = replica.last_snapshot();
+    snapshot.apps().iter().map(|app| (app.name.clone(), app.public_url.clone())).collect()
 }
 
 fn open_data_dir(
-    place: &Place,
+    place: Option<&Place>,
     named: Option<PathBuf>,
     master_keys: MasterKeySource,
 ) -> Result<(DataDir, MasterKeys, bool)> {
-    let path = named.unwrap_or_else(|| place.data_dir());
+    let path = named.or_else(|| place.map(Place::data_dir)).ok_or_else(|| {
+        Error::Usage(
+            "name the folder of an app to serve it: keyward serve DIR. To serve what is deployed, name a \
+             data folder: keyward serve --data-dir DIR"
+                .to_owned(),
+        )
+    })?;
     let data_dir = DataDir::prepare(&path)?;
     let (masters, made) = data_dir.master_keys(master_keys)?;
     Ok((data_dir, masters, made))
@@ -290,6 +252,9 @@ fn unreadable_store(error: store::Error) -> Error {
             "the operator token in the database cannot be opened: {source}. Name the master key that \
              sealed it with --master-key-file, besides those that are named now"
         )),
+        error @ (store::Error::Undeployable { .. } | store::Error::TwoSources(_)) => {
+            Error::Unfit(error.to_string())
+        }
         error => Error::store("read the store")(error),
     }
 }
@@ -371,6 +336,7 @@ impl Running {
         listener: TcpListener,
         management: Management,
         operators: Operators,
+        deployments: Deployments,
         clock: Arc<dyn Clock>,
     ) {
         let manage = Manage {
@@ -385,6 +351,7 @@ impl Running {
                 allowed_hosts: management.allowed_hosts,
                 public_url: management.public_url,
             },
+            deployments,
             tasks: self.work.clone(),
         };
         let router = manage::router(manage);
@@ -424,11 +391,12 @@ impl Running {
         });
     }
 
-    fn keep_current(&self, reload: Reload) -> Result<()> {
-        let hangup = signal(SignalKind::hangup()).map_err(Error::io("listen for signals"))?;
+    fn keep_current(&self, reload: Option<Reload>, hangup: Signal) {
         let (replica, stop) = (Arc::clone(&self.replica), self.stop_chores.clone());
-        self.chores.spawn(reload.run(replica, hangup, stop));
-        Ok(())
+        match reload {
+            Some(reload) => self.chores.spawn(reload.run(replica, hangup, stop)),
+            None => self.chores.spawn(read_again(replica, hangup, stop)),
+        };
     }
 
     /// Lets who sends requests look elsewhere, then lets requests end, then ends them; a second signal ends
@@ -484,6 +452,16 @@ impl Running {
         if last.await.is_err() {
             self.shutdown.hard.cancel();
             self.connections.wait().await;
+        }
+    }
+}
+
+/// Reads the store again whenever a hangup is signalled, as a folder is.
+async fn read_again(replica: Arc<Replica>, mut hangup: Signal, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => replica.refresh().await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An app folder, or one mcp.json, as an app: what is read, what may be served, what changed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,25 +70,42 @@ impl Source {
 
     /// Gathers what mcp.json and workflows may name. Files with inputs are read each time: what is
     /// in them may be renewed.
-    fn surroundings(&self) -> Surroundings {
-        let text = |path: PathBuf| path.into_os_string().into_string().ok();
-        let inputs = self.environment.inputs().into_iter().map(|(key, source)| {
-            let value = match source {
-                Ok(InputSource::Value(value)) => Ok(value.to_owned()),
-                Ok(InputSource::File(path)) => secret_file::read_input(path),
-                Err(why) => Err(why),
-            };
-            (key, value)
-        });
+    pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
             settings: self.environment.app_settings(),
             variables: self.environment.variables(),
-            inputs: inputs.collect(),
+            inputs: inputs(&self.environment, |_| true),
             folder: self.place.folder().and_then(text),
-            home: self.environment.path("HOME").filter(|home| home.is_absolute()).and_then(text),
+            home: home(&self.environment),
             allowed: None,
         }
     }
+}
+
+/// Reads the inputs of mcp.json that are wanted, by the ends of their variables' names.
+pub(crate) fn inputs(
+    environment: &Environment,
+    is_wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, Result<String, String>> {
+    let inputs = environment.inputs().into_iter().filter(|(key, _)| is_wanted(key));
+    let inputs = inputs.map(|(key, source)| {
+        let value = match source {
+            Ok(InputSource::Value(value)) => Ok(value.to_owned()),
+            Ok(InputSource::File(path)) => secret_file::read_input(path),
+            Err(why) => Err(why),
+        };
+        (key, value)
+    });
+    inputs.collect()
+}
+
+/// The user's home folder, where it is one.
+pub(crate) fn home(environment: &Environment) -> Option<String> {
+    environment.path("HOME").filter(|home| home.is_absolute()).and_then(text)
+}
+
+fn text(path: PathBuf) -> Option<String> {
+    path.into_os_string().into_string().ok()
 }
 
 impl Loaded {

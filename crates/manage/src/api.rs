@@ -175,7 +175,7 @@ async fn respond(
         }
         Run::ByName(run) => {
             let app = address.app_name(&query, &manage.settings, &snapshot)?;
-            seen.app = Quoted(&app).to_string();
+            seen.app = Quoted(&app).to_string().trim_matches('\'').to_owned();
             run(manage, Call { caller, app, query, url, headers, body }).await
         }
     }

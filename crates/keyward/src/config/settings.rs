@@ -59,6 +59,9 @@ pub(crate) mod names {
     pub(crate) const STORE_MAX_CONNECTIONS: &str = "store.max_connections";
     pub(crate) const STORE_LEASE_S: &str = "store.lease_s";
     pub(crate) const STORE_REPLICA_NAME: &str = "store.replica_name";
+    pub(crate) const APPS_COMMANDS: &str = "apps.commands";
+    pub(crate) const APPS_VARIABLES: &str = "apps.variables";
+    pub(crate) const APPS_APP_SETTINGS: &str = "apps.app_settings";
     pub(crate) const LOG_FILTER: &str = "log.filter";
     pub(crate) const LOG_FORMAT: &str = "log.format";
 }
@@ -271,6 +274,36 @@ pub(crate) const SETTINGS: &[Setting] = &[
         example: "\"keyward-1\"",
         meaning: "What this replica is called where replicas are listed or waited for, at most 64 \
                   characters. Nothing is decided by it.",
+    },
+    Setting {
+        name: names::APPS_COMMANDS,
+        kind: Kind::Texts,
+        flag: None,
+        variable: None,
+        default: "[]",
+        example: "[\"npx\", \"/opt/tools/search-server\"]",
+        meaning: "The programs that deployed apps may run, exactly as mcp.json names them \
+                  (docs/deploy.md). A program that runs others runs what its arguments say.",
+    },
+    Setting {
+        name: names::APPS_VARIABLES,
+        kind: Kind::Texts,
+        flag: None,
+        variable: None,
+        default: "[]",
+        example: "[\"SEARCH_TOKEN\", \"KEYWARD_INPUT_GITHUB\"]",
+        meaning: "The variables of the process that mcp.json of deployed apps may name as ${env:NAME}, and \
+                  inputs by their variables.",
+    },
+    Setting {
+        name: names::APPS_APP_SETTINGS,
+        kind: Kind::Texts,
+        flag: None,
+        variable: None,
+        default: "[]",
+        example: "[\"ORDERS_URL\"]",
+        meaning: "The app settings of the process, each given as APPSETTING_NAME, that workflows of deployed \
+                  apps may read.",
     },
     Setting {
         name: names::LOG_FILTER,

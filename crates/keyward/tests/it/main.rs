@@ -7,6 +7,7 @@ mod children;
 mod configuration;
 mod crash;
 mod data_folder;
+mod deploy;
 mod exit_codes;
 mod harness;
 mod hostile;

@@ -11,6 +11,11 @@ use crate::harness::{Sandbox, Server, connect, has_ended, read_until};
 
 /// An event stream whose subscription was acknowledged.
 fn listen(server: &Server, key: &str) -> TcpStream {
+    listen_at(server, "/api/mcp", key)
+}
+
+/// The same of the server at a path.
+pub(crate) fn listen_at(server: &Server, path: &str, key: &str) -> TcpStream {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
         "notifications": { "toolsListChanged": true },
         "_meta": {
@@ -24,7 +29,7 @@ fn listen(server: &Server, key: &str) -> TcpStream {
     let mut stream = connect(address);
     let length = body.len();
     let request = format!(
-        "POST /api/mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: \
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: \
          application/json\r\nAccept: application/json, text/event-stream\r\nMCP-Protocol-Version: \
          2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: {length}\r\n\r\n{body}"
     );

@@ -176,7 +176,11 @@ impl Manage {
     ) -> Result<Deployed> {
         let Candidate { name, files, public_url, operation, restores, may_widen } = candidate;
         check_size(&files)?;
-        let app = Arc::new(make(&deployable.maker, files.clone()).await?);
+        let own = public_url.clone().or_else(|| served.map(|served| served.public_url.clone()));
+        let own = own.or_else(|| self.replica.url_below(&name.to_ascii_lowercase()));
+        let own = own.ok_or(Error::ServedFromFolder(NO_VERSIONS))?;
+        self.check_url(&by, &own)?;
+        let app = Arc::new(make(&deployable.maker, files.clone(), own.clone()).await?);
         let widens = served.is_some_and(|served| app.widens_authentication_over(&served.app));
         if widens && !may_widen {
             return Err(Error::RollbackWidensAuthentication {
@@ -184,10 +188,6 @@ impl Manage {
                 from: served.map_or("nobody", |served| authentication(&served.app)),
             });
         }
-        let own = public_url.clone().or_else(|| served.map(|served| served.public_url.clone()));
-        let own = own.or_else(|| self.replica.url_below(&name.to_ascii_lowercase()));
-        let own = own.ok_or(Error::ServedFromFolder(NO_VERSIONS))?;
-        self.check_url(&by, &own)?;
         let before = match served {
             Some(served) => self.files_in_force(&by, served).await?,
             None => Files::new(),
@@ -272,10 +272,7 @@ impl Manage {
             changed: artifacts::changed(&read, &files),
         };
         let (folder, told) = (Arc::clone(folder), note.clone());
-        let task = self.tasks.spawn(async move {
-            let written = folder.write(by, read, files, told).await;
-            written
-        });
+        let task = self.tasks.spawn(async move { folder.write(by, read, files, told).await });
         task.await??;
         let (name, public_url) = (served.name.clone(), served.public_url.clone());
         Ok(Deployed { app, name, version: None, public_url, note })
@@ -299,9 +296,9 @@ impl From<NotWritten> for Error {
     }
 }
 
-async fn make(maker: &Arc<dyn AppMaker>, files: Files) -> Result<App> {
+async fn make(maker: &Arc<dyn AppMaker>, files: Files, public_url: Url) -> Result<App> {
     let maker = Arc::clone(maker);
-    let made = tokio::task::spawn_blocking(move || maker.make(&files)).await?;
+    let made = tokio::task::spawn_blocking(move || maker.make(&files, &public_url)).await?;
     let app = made.map_err(Error::InvalidDeployment)?;
     match app.not_allowed() {
         [] => Ok(app),

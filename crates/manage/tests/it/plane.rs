@@ -48,7 +48,7 @@ impl Default for Setup {
 struct Maker;
 
 impl AppMaker for Maker {
-    fn make(&self, files: &Files) -> Result<App, Vec<String>> {
+    fn make(&self, files: &Files, _: &Url) -> Result<App, Vec<String>> {
         let allowed = Some(Allowed::default());
         let around = Surroundings { allowed, ..Surroundings::default() };
         App::from_files_in(files, &around)

@@ -16,11 +16,11 @@ use crate::{Error, Result, Snapshot, Store};
 
 /// Makes apps of files that were deployed, as this replica's configuration allows.
 pub trait AppMaker: Send + Sync {
-    /// Makes the app. It may take a moment, and read files of the machine.
+    /// Makes the app that clients reach at this URL. It may take a moment, and read files of the machine.
     ///
     /// # Errors
     /// Everything that does not hold, a line each.
-    fn make(&self, files: &Files) -> Result<App, Vec<String>>;
+    fn make(&self, files: &Files, public_url: &Url) -> Result<App, Vec<String>>;
 }
 
 /// What the store does not hold of a snapshot.
@@ -89,29 +89,28 @@ impl Deployed {
     async fn serve(&mut self, store: &Store, trust: &Trust) -> Result<Vec<ServedApp>> {
         let mut served = Vec::new();
         for current in &trust.deployed {
+            let url = current.public_url.clone();
+            let public_url = url.unwrap_or_else(|| below(&self.base, &current.name));
             let made = self.made.get(&current.app).filter(|made| made.id == current.id);
             let app = match made {
                 Some(made) => Arc::clone(&made.app),
-                None => self.make(store, current).await?,
+                None => self.make(store, current, &public_url).await?,
             };
-            served.push(ServedApp {
-                id: current.app,
-                name: current.name.clone(),
-                public_url: current
-                    .public_url
-                    .clone()
-                    .unwrap_or_else(|| below(&self.base, &current.name)),
-                app,
-            });
+            served.push(ServedApp { id: current.app, name: current.name.clone(), public_url, app });
         }
         self.made.retain(|app, _| trust.deployed.iter().any(|current| current.app == *app));
         Ok(served)
     }
 
-    async fn make(&mut self, store: &Store, current: &Current) -> Result<Arc<App>> {
+    async fn make(
+        &mut self,
+        store: &Store,
+        current: &Current,
+        public_url: &Url,
+    ) -> Result<Arc<App>> {
         let files = in_time(store.current_files(current)).await?;
-        let maker = Arc::clone(&self.maker);
-        let making = tokio::task::spawn_blocking(move || maker.make(&files));
+        let (maker, url) = (Arc::clone(&self.maker), public_url.clone());
+        let making = tokio::task::spawn_blocking(move || maker.make(&files, &url));
         let undeployable = |why: String| Error::Undeployable {
             app: current.name.clone(),
             version: current.version,

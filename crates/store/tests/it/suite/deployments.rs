@@ -9,6 +9,7 @@ use store::{
     AppMaker, Claim, Cut, Deployed, Deployment, Error, KEPT_VERSIONS, Note, Operation, Replica,
     Store, Version,
 };
+use url::Url;
 
 use crate::harness::{Fixture, host};
 
@@ -20,7 +21,7 @@ struct Maker {
 }
 
 impl AppMaker for Maker {
-    fn make(&self, files: &Files) -> Result<App, Vec<String>> {
+    fn make(&self, files: &Files, _: &Url) -> Result<App, Vec<String>> {
         self.made.fetch_add(1, Ordering::SeqCst);
         let app = App::from_files(files)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
