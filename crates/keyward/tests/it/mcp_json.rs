@@ -227,7 +227,7 @@ fn an_app_folder_has_upstreams_beside_its_workflows() {
 fn a_folder_and_a_file_are_not_served_together() {
     let sandbox = Sandbox::new();
     sandbox.run(&["serve", "tools", "--mcp-json", FILE]).failed(2, &["cannot be used with"]);
-    sandbox.run(&["serve"]).failed(2, &["<DIR>"]);
+    sandbox.run(&["serve"]).failed(2, &["keyward serve DIR"]);
 }
 
 #[test]
