@@ -18,7 +18,7 @@ use http_body_util::Full;
 use keys::{Clock, Grant, Presented, Refusal};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use store::{AppState, Claim, Cut, OpenResponse, Replica, Snapshot};
+use store::{AppState, Claim, CountsBy, Cut, OpenResponse, Replica, Snapshot};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +30,7 @@ use crate::credential::{self, Credential, Unreadable};
 use crate::guard::{Guarded, until_cut};
 use crate::hangup::Hangup;
 use crate::limits;
-use crate::refusal::Refused;
+use crate::refusal::{REASONS, Refused};
 use crate::tools::{Means, ToolServer};
 use crate::upstream::{Answer, Passage, Upstreams};
 
@@ -45,6 +45,7 @@ pub struct Gateway {
     bodies: Bodies,
     protocol: StreamableHttpServerConfig,
     sessions: Arc<NeverSessionManager>,
+    refused: CountsBy<{ REASONS.len() }>,
 }
 
 /// Answers the requests of a connection of the data plane's listener.
@@ -119,7 +120,20 @@ impl Gateway {
             bodies: Bodies::new(),
             protocol,
             sessions: Arc::default(),
+            refused: CountsBy::new(REASONS),
         }
+    }
+
+    /// How many requests were refused, by why.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(&'static str, u64)> {
+        self.refused.read()
+    }
+
+    fn refuse(&self, refused: &Refused, realm: &str) -> Response {
+        self.refused.count(refused.reason());
+        refused.log(realm);
+        refused.response(realm)
     }
 
     /// Makes what answers the requests of one connection; copies of it are the same.
@@ -136,13 +150,11 @@ impl Gateway {
         let routing = self.means.replica.last_snapshot();
         let app = match address::app(&routing, request.uri(), request.headers()) {
             Ok(app) => app,
-            Err(refused) => return refused.response("keyward"),
+            Err(refused) => return self.refuse(&refused, "keyward"),
         };
         // Before anything is registered: what ends the waiting for a lease may cut everything.
         if self.means.replica.admit().await.is_err() {
-            let refused = Refused::Unavailable(SUSPENDED);
-            refused.log(&app.name);
-            return refused.response(&app.name);
+            return self.refuse(&Refused::Unavailable(SUSPENDED), &app.name);
         }
         let answered = match self.admit(app, request, connection) {
             Err(refused) => Err(refused),
@@ -157,10 +169,7 @@ impl Gateway {
                     .map(|response| guard(response, admitted.open)),
             },
         };
-        answered.unwrap_or_else(|refused| {
-            refused.log(&app.name);
-            refused.response(&app.name)
-        })
+        answered.unwrap_or_else(|refused| self.refuse(&refused, &app.name))
     }
 
     fn admit(
@@ -210,11 +219,13 @@ impl Gateway {
             Credential::Absent => None,
             Credential::ApiKey(presented) => Some(presented),
             Credential::AccessToken => {
-                return Err(Refused::Unauthenticated(
-                    "this server takes API keys, not access tokens: send an API key in the header \
-                     X-API-Key"
-                        .to_owned(),
-                ));
+                return Err(Refused::Unauthenticated {
+                    reason: "access_token",
+                    message:
+                        "this server takes API keys, not access tokens: send an API key in the \
+                              header X-API-Key"
+                            .to_owned(),
+                });
             }
         };
         let claim = Claim {
@@ -343,7 +354,8 @@ impl Gateway {
         let grant = app.ring.check(presented, self.means.clock.now())?;
         if !grant.reaches_server(server) {
             let refusal = Refusal::OutOfScope { server: server.to_owned(), tool: None };
-            return Err(Refused::Forbidden(refusal.to_string()));
+            let (reason, message) = (refusal.as_str(), refusal.to_string());
+            return Err(Refused::Forbidden { reason, message });
         }
         Ok(Some(grant))
     }
@@ -417,16 +429,19 @@ fn nothing_here(app: &AppState) -> Refused {
 fn unreadable(why: Unreadable) -> Refused {
     match why {
         Unreadable::ApiKey(refusal) => refusal.into(),
-        Unreadable::Headers(message) => Refused::Unauthenticated(message.to_owned()),
+        Unreadable::Headers(message) => {
+            Refused::Unauthenticated { reason: "repeated", message: message.to_owned() }
+        }
     }
 }
 
 fn access_tokens_only() -> Refused {
-    Refused::Forbidden(
-        "this app's host.json says authentication type OAuth2, and this version of Keyward cannot \
+    Refused::Forbidden {
+        reason: "access_token",
+        message: "this app's host.json says authentication type OAuth2, and this version of Keyward cannot \
          check access tokens yet: nothing is let in until the type is ApiKey"
             .to_owned(),
-    )
+    }
 }
 
 /// The protocol wants both types named; clients that take anything, curl among them, mean both.

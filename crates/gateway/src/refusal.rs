@@ -18,13 +18,37 @@ const PARSE_ERROR: i32 = -32700;
 /// When a suspended replica may be asked again, in seconds.
 const RETRY_AFTER_S: &str = "2";
 
+/// The names that refusals are counted by.
+pub(crate) const REASONS: [&str; 20] = [
+    "missing",
+    "repeated",
+    "not_accepted",
+    "malformed",
+    "expired",
+    "access_key_regenerated",
+    "not_issued_here",
+    "revoked",
+    "out_of_scope",
+    "access_token",
+    "authentication_changed",
+    "not_ours",
+    "not_found",
+    "method",
+    "bad_request",
+    "unavailable",
+    "unknown_session",
+    "loop",
+    "upstream",
+    "no_registration",
+];
+
 /// Why a request is not answered by a server.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// No API key, or one that is not good.
-    Unauthenticated(String),
+    /// No API key, or one that is not good; says which it is in one word, and to the client.
+    Unauthenticated { reason: &'static str, message: String },
     /// What was offered can never be enough here; says why.
-    Forbidden(String),
+    Forbidden { reason: &'static str, message: String },
     /// The Host or Origin header names somebody else.
     NotOurs(&'static str),
     /// Nothing lies at this path, or no such server; says what does.
@@ -57,7 +81,7 @@ pub(crate) enum Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self::Unauthenticated(refusal.to_string())
+        Self::Unauthenticated { reason: refusal.as_str(), message: refusal.to_string() }
     }
 }
 
@@ -65,7 +89,9 @@ impl From<Cut> for Refused {
     fn from(cut: Cut) -> Self {
         match cut {
             Cut::Refused(refusal) => refusal.into(),
-            Cut::AuthenticationChanged => Self::Unauthenticated(cut.to_string()),
+            Cut::AuthenticationChanged => {
+                Self::Unauthenticated { reason: cut.as_str(), message: cut.to_string() }
+            }
             Cut::ServerGone => Self::NotFound(cut.to_string()),
             Cut::ServerChanged => Self::Unavailable("this server was changed just now"),
             Cut::Suspended => Self::Unavailable("this replica has lost touch with its store"),
@@ -80,6 +106,27 @@ impl Refused {
         Self::Upstream { status: StatusCode::BAD_GATEWAY, message }
     }
 
+    /// What it is counted by: of a key the name that [`Refusal::as_str`] gives it.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated { reason, .. } | Self::Forbidden { reason, .. } => reason,
+            Self::NotOurs(_) => "not_ours",
+            Self::NotFound(_) => "not_found",
+            Self::Method(_) => "method",
+            Self::TooLarge(_)
+            | Self::Slow
+            | Self::Broken
+            | Self::NotAMessage
+            | Self::MediaType
+            | Self::NotAcceptable => "bad_request",
+            Self::Unavailable(_) => "unavailable",
+            Self::UnknownSession => "unknown_session",
+            Self::Loop => "loop",
+            Self::Upstream { .. } => "upstream",
+            Self::NoRegistration => "no_registration",
+        }
+    }
+
     /// Tells the operator, who can help where an upstream is at fault.
     pub(crate) fn log(&self, app: &str) {
         if let Self::Upstream { message, .. } = self {
@@ -92,12 +139,12 @@ impl Refused {
     /// The answer; `realm` is the app's name.
     pub(crate) fn response(&self, realm: &str) -> Response<Body> {
         let (status, header, body) = match self {
-            Self::Unauthenticated(message) => (
+            Self::Unauthenticated { message, .. } => (
                 StatusCode::UNAUTHORIZED,
                 Some((WWW_AUTHENTICATE, challenge(realm))),
                 error(CODE, message),
             ),
-            Self::Forbidden(message) => (StatusCode::FORBIDDEN, None, error(CODE, message)),
+            Self::Forbidden { message, .. } => (StatusCode::FORBIDDEN, None, error(CODE, message)),
             Self::NotOurs(message) => (StatusCode::FORBIDDEN, None, error(CODE, message)),
             Self::NotFound(message) => (StatusCode::NOT_FOUND, None, error(CODE, message)),
             Self::Method(allowed) => (

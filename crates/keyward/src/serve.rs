@@ -1,6 +1,7 @@
 //! `keyward serve`: everything wired together.
 
 mod apps;
+mod metrics;
 mod reload;
 mod signals;
 
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use self::apps::Apps;
+use self::metrics::Metrics;
 use self::reload::Reload;
 use self::signals::Signals;
 use crate::arguments::ServeArguments;
@@ -78,11 +80,12 @@ pub(crate) async fn run(
     let gateway =
         Gateway::new(Arc::clone(&replica), Arc::clone(&clock), upstreams, running.work.clone());
     let gateway = Arc::new(gateway);
+    let metrics = metrics::of(&replica, &gateway);
     running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
     let manage_url = url_at(manage_listen)?;
     let deployments = apps.deployments(is_shared);
     let (settings, ticking) = (config.management, Arc::clone(&clock));
-    running.serve_management(management, settings, operators, deployments, ticking);
+    running.serve_management(management, settings, operators, deployments, ticking, metrics);
     running.start_chores(clock);
 
     let ready = Ready {
@@ -338,6 +341,7 @@ impl Running {
         operators: Operators,
         deployments: Deployments,
         clock: Arc<dyn Clock>,
+        metrics: Metrics,
     ) {
         let manage = Manage {
             store: Arc::clone(&self.store),
@@ -352,6 +356,7 @@ impl Running {
                 public_url: management.public_url,
             },
             deployments,
+            metrics,
             tasks: self.work.clone(),
         };
         let router = manage::router(manage);

@@ -22,7 +22,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use self::call::Call;
@@ -158,10 +158,14 @@ async fn respond(
     admission::check_origin(&head, &host)?;
     let caller = admission::authenticate(&head, &manage.operators, manage.clock.now())?;
     caller.name().clone_into(&mut seen.caller);
+    if let Some(answer) = probes::metrics(&manage, &head) {
+        seen.operation = probes::METRICS_OPERATION;
+        return answer;
+    }
     let address = address::parse(head.uri.path()).ok_or(Error::OperationNotFound)?;
     seen.operation = address.operation.name;
     if head.method != http::Method::POST {
-        return Err(Error::MethodNotAllowed(head.method));
+        return Err(Error::MethodNotAllowed { method: head.method, takes: "POST" });
     }
     let query = query::Query::parse(head.uri.query().unwrap_or_default());
     let snapshot = manage.replica.last_snapshot();
@@ -194,6 +198,9 @@ impl Seen {
     fn log(&self, outcome: &Result<Response>) {
         let Self { id, caller, operation, app } = self;
         match outcome {
+            Ok(_) if *operation == probes::METRICS_OPERATION => {
+                debug!(request.id = %id, caller.name = %caller, "{caller} read the metrics");
+            }
             Ok(_) => info!(request.id = %id, caller.name = %caller, app.name = %app, operation,
                 "{caller} called {operation}"),
             Err(refused) => {

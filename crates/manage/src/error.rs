@@ -39,7 +39,12 @@ pub(crate) enum Error {
     OperationNotFound,
     /// The operation is not called so.
     #[error("the method is not allowed")]
-    MethodNotAllowed(Method),
+    MethodNotAllowed {
+        /// What it was called with.
+        method: Method,
+        /// What it is called with.
+        takes: &'static str,
+    },
     /// A path of Azure Resource Manager came without a version.
     #[error("no api-version")]
     MissingApiVersion,
@@ -225,10 +230,10 @@ impl Error {
                 "OperationNotFound",
                 format!("No operation has this path. The operations are {}.", operation_names()),
             ),
-            Self::MethodNotAllowed(method) => of(
+            Self::MethodNotAllowed { method, takes } => of(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",
-                format!("This operation does not take {}: use POST.", Quoted(method.as_str())),
+                format!("This operation does not take {}: use {takes}.", Quoted(method.as_str())),
             ),
             Self::MissingApiVersion => bad(
                 "MissingApiVersionParameter",

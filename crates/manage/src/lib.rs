@@ -43,6 +43,9 @@ pub struct Manage {
     pub settings: Settings,
     /// Where deployments go.
     pub deployments: Deployments,
+    /// Writes what this process counts, as `GET /metrics` answers it: what there is to count is known where
+    /// both planes are.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Runs what goes on when its caller's connection has ended. A shutdown waits for it.
     pub tasks: TaskTracker,
 }

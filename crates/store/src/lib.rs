@@ -15,6 +15,7 @@ mod audit;
 mod backend;
 mod backup;
 mod catalog;
+mod counts;
 mod deployments;
 mod error;
 mod hold;
@@ -29,6 +30,7 @@ pub use api_keys::{ApiKeyRow, ApiKeyState, Issue, Issued, Page};
 pub use backend::{DatabaseAddress, Patience, PostgresSettings, Store};
 pub use backup::{AccessKeysAfter, Backup, BackupFault, BackupSummary, Restored};
 pub use catalog::{Candidate, Catalog, Failure, Knowledge, ListedTool, Subject};
+pub use counts::{Counts, CountsBy, LeaseCounts, Waits};
 pub use deployments::{
     Deployed, Deployment, DeploymentRow, KEPT_VERSIONS, Note, Operation, Version,
 };

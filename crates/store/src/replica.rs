@@ -1,3 +1,4 @@
+mod counting;
 mod leasing;
 mod open;
 mod readiness;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use url::Url;
 
+use self::counting::ChangeCounts;
 use self::leasing::Leasing;
 use self::open::OpenResponses;
 pub use self::open::{Claim, Cut, OpenResponse};
@@ -25,7 +27,7 @@ use self::readiness::Since;
 pub use self::readiness::Unready;
 pub use self::sources::AppMaker;
 use self::sources::Sources;
-use crate::hold::Hold;
+use crate::hold::{Hold, boot};
 use crate::{Catalog, Change, Result, Snapshot, Store};
 
 /// How long an installation waits for what it cut to leave the connection. What is cut yields
@@ -100,6 +102,7 @@ pub struct Replica {
     /// Where clients reach what is deployed; none where nothing that is deployed is served.
     base: Option<Url>,
     installed: watch::Sender<u64>,
+    changes: ChangeCounts,
     catalog: Catalog,
     hold: Hold,
     /// None where nobody else can change the store.
@@ -168,6 +171,7 @@ impl Replica {
             sources: Mutex::new(sources),
             base,
             installed: watch::Sender::new(0),
+            changes: ChangeCounts::default(),
             hold,
             leasing,
         }))
@@ -229,6 +233,13 @@ impl Replica {
     /// # Errors
     /// [`NotInForce`] on PostgreSQL, where that cannot be had within a lease and 5 seconds.
     pub async fn in_force(self: &Arc<Self>, change: &Change) -> Result<(), NotInForce> {
+        let began = boot();
+        let outcome = self.await_force(change).await;
+        self.changes.count(&outcome, boot().saturating_since(began));
+        outcome
+    }
+
+    async fn await_force(self: &Arc<Self>, change: &Change) -> Result<(), NotInForce> {
         if let Some(leasing) = &self.leasing {
             return self.wait_for_all(leasing, change).await;
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 use pg_harness::{Cluster, Database, Fault, Proxy};
 use rustix::process::Signal;
 
-use crate::harness::{Answer, Sandbox, raw};
+use crate::harness::{Answer, Sandbox, Server, raw};
 
 /// Asks as a probe does, which knows an address and no name.
 fn probe(address: &str, method: &str, path: &str) -> Answer {
@@ -19,7 +19,7 @@ fn probe_as(address: &str, host: &str, method: &str, path: &str) -> Answer {
 
 /// Asks until the answer is this one. What comes in between is right as well: nobody knows the moment.
 #[track_caller]
-fn until_ready_is(address: &str, wanted: u16) -> String {
+pub(crate) fn until_ready_is(address: &str, wanted: u16) -> String {
     loop {
         let answer = probe_as(address, "localhost", "GET", "/readyz");
         if answer.status == wanted {
@@ -30,14 +30,16 @@ fn until_ready_is(address: &str, wanted: u16) -> String {
     }
 }
 
-fn on_postgres(sandbox: &Sandbox, url: &str) -> Command {
+/// Serves from a database, with short leases.
+pub(crate) fn on_postgres(sandbox: &Sandbox, url: &str) -> Command {
     let mut command =
         sandbox.serve_command(&["--master-key-file", "master-key", "--store-url", url]);
     command.env("KEYWARD_STORE_LEASE_S", "1");
     command
 }
 
-fn place() -> (Sandbox, Database<'static>) {
+/// An app, a master key and an empty database.
+pub(crate) fn place() -> (Sandbox, Database<'static>) {
     let sandbox = Sandbox::new();
     sandbox.run(&["master-key", "master-key"]).ok();
     (sandbox, Cluster::shared().database())
@@ -164,4 +166,61 @@ fn the_only_process_on_the_embedded_store_is_listed_by_itself() {
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let [only] = listed["value"].as_array().unwrap().as_slice() else { panic!("{listed}") };
     assert!(only["thisOne"] == true && only["lease"].is_null() && only["id"].is_null(), "{only}");
+}
+
+/// Reads one number of the metrics.
+#[track_caller]
+fn metric(server: &Server, name: &str) -> f64 {
+    let text = metrics(server, &server.token);
+    assert_eq!(text.status, 200, "{text:?}");
+    let line = text.body.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {}", text.body))
+}
+
+fn metrics(server: &Server, token: &str) -> Answer {
+    let head = format!(
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer \
+         {token}\r\n\r\n"
+    );
+    raw(server.manage_listen(), head.as_bytes())
+}
+
+#[test]
+fn a_replica_counts_what_it_admits_refuses_and_changes_and_tells_operators_alone() {
+    let (sandbox, database) = place();
+    let server = sandbox.serve_by(on_postgres(&sandbox, &database.url()));
+    let key = sandbox.run(&["key", "issue", "-q"]).ok().trim().to_owned();
+    assert_eq!(server.greet(&key), 200);
+    assert_eq!(server.greet(&key), 200);
+    assert_eq!(server.greet("kwk1_nonsense"), 401);
+    sandbox.run(&["access-key", "regenerate", "primary", "--yes"]).ok();
+    assert_eq!(server.greet(&key), 401);
+    for (name, count) in [
+        ("ready", 1.0),
+        ("open_responses", 0.0),
+        ("requests_admitted_total", 2.0),
+        ("api_keys_accepted_total", 2.0),
+        ("requests_refused_total{reason=\"malformed\"}", 1.0),
+        ("requests_refused_total{reason=\"access_key_regenerated\"}", 1.0),
+        ("change_wait_seconds_count", 1.0),
+        ("changes_not_in_force_total{reason=\"not_yet\"}", 0.0),
+        ("lease_renewals_total{result=\"failed\"}", 0.0),
+        ("replicas_dismissed_total", 0.0),
+    ] {
+        assert_eq!(
+            metric(&server, &format!("keyward_{name}")).to_bits(),
+            f64::to_bits(count),
+            "{name}"
+        );
+    }
+    let revision = metric(&server, "keyward_revision_settled");
+    assert!(revision > 0.0 && metric(&server, "keyward_revision_installed") >= revision);
+    assert!(metric(&server, "keyward_lease_left_seconds") <= 1.0);
+    assert!(metric(&server, "keyward_lease_renewals_total{result=\"granted\"}") >= 1.0);
+    let text = metrics(&server, &server.token).body;
+    assert!(text.ends_with("# EOF\n") && !text.contains("kwk1_"), "{text}");
+    assert_eq!(metrics(&server, "kwo1_nobody").status, 401);
+    assert_eq!(metrics(&server, &key).status, 401);
+    assert_eq!(probe(server.listen(), "GET", "/metrics").status, 403);
 }

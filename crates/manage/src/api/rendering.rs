@@ -52,8 +52,8 @@ fn refusal(error: &Error) -> Response {
             if matches!(error, Error::NoCredential(_)) { CHALLENGE } else { CHALLENGE_INVALID };
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
-    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    if let Error::MethodNotAllowed { takes, .. } = error {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(takes));
     }
     response
 }

@@ -1,5 +1,6 @@
 //! How a replica on PostgreSQL holds its lease: what drives `lease::Holder` and `lease::Installer`.
 
+mod counting;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use self::counting::RenewalCounts;
 use super::open::Closing;
 use super::readiness::Since;
 use super::sources::Sources;
@@ -46,6 +48,7 @@ pub(crate) struct Leasing {
     /// Whether the wall clock kept it from a lease last, which has been told then.
     wall_clock: AtomicBool,
     without_since: Since,
+    counts: RenewalCounts,
 }
 
 /// Whether something that is tried again and again has failed last: told once, and once when it is over.
@@ -98,6 +101,7 @@ impl Leasing {
             listening: Outage::default(),
             wall_clock: AtomicBool::new(false),
             without_since,
+            counts: RenewalCounts::default(),
         }
     }
 
@@ -180,6 +184,7 @@ impl Leasing {
     /// Tells the holder how its call went, and returns why everything must be cut, if it must.
     fn take_answer(&self, call: Call, answer: Result<Answer>) -> Option<Why> {
         let received = now();
+        self.counts.count(&answer, received.boot);
         let consequence = match answer {
             Ok(answer) => {
                 self.renewing.ends(RENEW);

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -11,6 +11,7 @@ use keys::{ApiKeyId, AppId, Claims, Clock, Refusal, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::CountsBy;
 use crate::hold::Hold;
 
 /// Requests of different cores rarely meet at the same lock; a judgement takes each once.
@@ -52,6 +53,33 @@ pub enum Cut {
     ShuttingDown,
 }
 
+/// The names that cuts are counted by.
+const CUTS: [&str; 8] = [
+    "expired",
+    "revoked",
+    "access_key_regenerated",
+    "authentication_changed",
+    "server_gone",
+    "server_changed",
+    "suspended",
+    "shutting_down",
+];
+
+impl Cut {
+    /// Returns the stable name of the reason, in snake case, for logs and counters.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.as_str(),
+            Self::AuthenticationChanged => "authentication_changed",
+            Self::ServerGone => "server_gone",
+            Self::ServerChanged => "server_changed",
+            Self::Suspended => "suspended",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,20 +97,35 @@ impl fmt::Display for Cut {
 pub(crate) struct OpenResponses {
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicUsize,
+    cuts: CountsBy<{ CUTS.len() }>,
     clock: Arc<dyn Clock>,
     hold: Hold,
 }
 
 struct Shard {
+    /// What has been admitted and has ended since.
+    ended: Admissions,
     open: BTreeMap<usize, Arc<Entry>>,
     /// No key of an open response that is not cut ends before this.
     earliest: Timestamp,
     uses: BTreeMap<(AppId, ApiKeyId), Timestamp>,
 }
 
+/// How many requests were admitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Admissions {
+    pub(crate) all: u64,
+    pub(crate) with_key: u64,
+}
+
+/// What became of a claim: nothing yet; it was found good for a request; or for what outlives requests.
+const UNDECIDED: u8 = 0;
+const REQUEST: u8 = 1;
+const SESSION: u8 = 2;
+
 struct Entry {
     claim: Arc<Claim>,
-    accepted: AtomicBool,
+    accepted: AtomicU8,
     /// Why it was cut, and what tells the installation that cut it when it is dropped.
     cut: OnceLock<(Cut, mpsc::Sender<()>)>,
     waker: AtomicWaker,
@@ -92,7 +135,8 @@ struct Entry {
 
 impl OpenResponses {
     pub(crate) fn new(clock: Arc<dyn Clock>, hold: Hold) -> Self {
-        Self { shards: Default::default(), next: AtomicUsize::new(0), clock, hold }
+        let (shards, cuts) = (Default::default(), CountsBy::new(CUTS));
+        Self { shards, next: AtomicUsize::new(0), cuts, clock, hold }
     }
 
     pub(crate) fn open(
@@ -102,7 +146,7 @@ impl OpenResponses {
     ) -> OpenResponse {
         let entry = Arc::new(Entry {
             claim,
-            accepted: AtomicBool::new(false),
+            accepted: AtomicU8::new(UNDECIDED),
             cut: OnceLock::new(),
             waker: AtomicWaker::new(),
             hangup,
@@ -124,9 +168,10 @@ impl OpenResponses {
         let (leaving, gone) = mpsc::channel(1);
         for shard in &self.shards {
             for entry in lock(shard).open.values() {
-                if let Err(cut) = judge(&entry.claim)
-                    && entry.cut.set((cut, leaving.clone())).is_ok()
-                {
+                let Err(cut) = judge(&entry.claim) else { continue };
+                let reason = cut.as_str();
+                if entry.cut.set((cut, leaving.clone())).is_ok() {
+                    self.cuts.count(reason);
                     entry.waker.wake();
                 }
             }
@@ -152,8 +197,11 @@ impl OpenResponses {
                     earliest = earliest.min(at);
                 } else {
                     let cut = Cut::Refused(Refusal::Expired { at });
+                    let reason = cut.as_str();
                     // Cut for another reason at this moment: it ends all the same.
-                    drop(entry.cut.set((cut, leaving.clone())));
+                    if entry.cut.set((cut, leaving.clone())).is_ok() {
+                        self.cuts.count(reason);
+                    }
                     entry.waker.wake();
                 }
             }
@@ -171,6 +219,24 @@ impl OpenResponses {
             }
         }
         count
+    }
+
+    /// How many open responses were cut, by [`Cut::as_str`].
+    pub(crate) fn cuts(&self) -> Vec<(&'static str, u64)> {
+        self.cuts.read()
+    }
+
+    /// How many requests were admitted. What is open is looked at, and what has ended was counted then, under
+    /// the lock that its end takes anyway: no request pays for being counted.
+    pub(crate) fn admissions(&self) -> Admissions {
+        let mut sum = Admissions::default();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            sum.all += shard.ended.all;
+            sum.with_key += shard.ended.with_key;
+            shard.open.values().for_each(|entry| entry.count_in(&mut sum));
+        }
+        sum
     }
 
     pub(crate) fn take_uses(&self) -> Vec<(AppId, ApiKeyId, Timestamp)> {
@@ -200,7 +266,12 @@ impl OpenResponses {
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { open: BTreeMap::new(), earliest: NEVER, uses: BTreeMap::new() }
+        Self {
+            ended: Admissions::default(),
+            open: BTreeMap::new(),
+            earliest: NEVER,
+            uses: BTreeMap::new(),
+        }
     }
 }
 
@@ -218,7 +289,15 @@ impl Entry {
 
     fn used(&self, now: Timestamp) -> Option<(AppId, ApiKeyId, Timestamp)> {
         let key = self.claim.key.as_ref()?;
-        self.accepted.load(Ordering::Relaxed).then(|| (self.claim.app, key.key_id(), now))
+        let is_used = self.accepted.load(Ordering::Relaxed) != UNDECIDED;
+        is_used.then(|| (self.claim.app, key.key_id(), now))
+    }
+
+    fn count_in(&self, admissions: &mut Admissions) {
+        if self.accepted.load(Ordering::Relaxed) == REQUEST {
+            admissions.all += 1;
+            admissions.with_key += u64::from(self.claim.key.is_some());
+        }
     }
 }
 
@@ -255,9 +334,15 @@ impl fmt::Debug for OpenResponse {
 }
 
 impl OpenResponse {
-    /// Notes that the claim was checked and found good: its API key counts as used.
+    /// Notes that the claim was checked and found good for a request: its API key counts as used.
     pub fn accepted(&self) {
-        self.entry.accepted.store(true, Ordering::Relaxed);
+        self.entry.accepted.store(REQUEST, Ordering::Relaxed);
+    }
+
+    /// Notes that what goes on by the claim is no request, but what one has opened: its API key counts as used
+    /// for as long.
+    pub fn outlives_its_request(&self) {
+        self.entry.accepted.store(SESSION, Ordering::Relaxed);
     }
 
     /// Whether it may go on at this instant, by clocks and not by a timer: a process that was stopped
@@ -297,6 +382,7 @@ impl Drop for OpenResponse {
         let now = self.all.clock.now();
         let mut shard = self.all.shard(self.id);
         shard.open.remove(&self.id);
+        self.entry.count_in(&mut shard.ended);
         if let Some((app, id, at)) = self.entry.used(now) {
             shard.note(app, id, at);
         }

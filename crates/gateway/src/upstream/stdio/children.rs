@@ -176,7 +176,7 @@ impl Children {
 
     /// Ends a session with the key, or the server, that it was opened on.
     fn end_with_claim(self: &Arc<Self>, open: OpenResponse, session: &Arc<Session>) {
-        open.accepted();
+        open.outlives_its_request();
         let (children, session) = (Arc::clone(self), Arc::clone(session));
         self.means.tasks.spawn(async move {
             tokio::select! {

@@ -93,6 +93,7 @@ impl Wait<'_> {
                 let name = self.names.get(&dismissal.id).map_or("", String::as_str);
                 info!("Dismissing the replica {name} ({}): its lease has ended", dismissal.id);
                 store.in_time(leases::dismiss(connection, dismissal)).await?;
+                self.replica.leasing.iter().for_each(|leasing| leasing.counts.dismissed());
             }
         }
         Ok(waiting)
