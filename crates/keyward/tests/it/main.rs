@@ -17,6 +17,7 @@ mod offline;
 mod postgres;
 mod readiness;
 mod reload;
+mod rolling;
 mod secrets;
 mod story;
 mod streams;
