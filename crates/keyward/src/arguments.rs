@@ -13,8 +13,11 @@ use store::DatabaseAddress;
 
 use self::deploy::DEPLOY_EXAMPLES;
 pub(crate) use self::deploy::{DeployArguments, Wanted};
+use crate::commands::access_key::AccessKeyCommand;
+use crate::commands::backup::BackupArguments;
 use crate::commands::configuration::ConfigCommand;
 use crate::commands::replica::ReplicaCommand;
+use crate::commands::restore::RestoreArguments;
 use crate::config::{self, Value};
 use crate::error::EXIT_CODES;
 use crate::place::Place;
@@ -91,6 +94,8 @@ pub(crate) enum Command {
     /// Shows the replicas that serve from one database
     #[command(subcommand)]
     Replica(ReplicaCommand),
+    Backup(BackupArguments),
+    Restore(RestoreArguments),
     /// Makes a master key, for access keys that are kept in PostgreSQL
     ///
     /// Every replica is given the same one, and needs it for as long as the keys are to be good: keep a
@@ -472,30 +477,4 @@ pub(crate) fn scope(text: &str) -> Result<Scope, String> {
             Err(_) => error.to_string(),
         }
     })
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccessKeyCommand {
-    /// Lists the two access keys, without their secrets
-    ///
-    /// An access key is in force once every replica decides by it: those that do not yet are named, with
-    /// the revision that they have and when the database last heard of them.
-    List {
-        #[command(flatten)]
-        call: CallArguments,
-    },
-    /// Regenerates an access key
-    ///
-    /// When this returns, every API key derived from the old one is refused everywhere, and what
-    /// was opened with it has ended. Keys derived from the other access key are untouched.
-    #[command(after_help = "Example:\n  keyward access-key regenerate primary")]
-    Regenerate {
-        /// primary or secondary
-        slot: Slot,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        call: CallArguments,
-    },
 }

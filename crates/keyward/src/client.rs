@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::pin::pin;
 
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -113,13 +115,12 @@ impl Client {
         }
     }
 
-    /// Calls an operation and gives what it answers.
-    pub(crate) async fn call(
+    fn request(
         &self,
         operation: &str,
         query: &[(&str, &str)],
         body: &Value,
-    ) -> Result<Value> {
+    ) -> Result<RequestBuilder> {
         let mut url =
             self.url.join(BASE).and_then(|base| base.join(operation)).map_err(|error| {
                 Error::Usage(format!("the management URL {} cannot be called: {error}", self.url))
@@ -134,8 +135,35 @@ impl Client {
             Error::Usage("the operator token has characters that no token has".to_owned())
         })?;
         bearer.set_sensitive(true);
-        let request = self.http.post(url).header(header::AUTHORIZATION, bearer).json(body);
-        let mut response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        Ok(self.http.post(url).header(header::AUTHORIZATION, bearer).json(body))
+    }
+
+    /// Calls an operation and gives what it answers.
+    pub(crate) async fn call(
+        &self,
+        operation: &str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value> {
+        let request = self.request(operation, query, body)?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.read(response).await
+    }
+
+    /// Calls an operation whose answer is no JSON value, and may be long.
+    pub(crate) async fn download(&self, operation: &str) -> Result<Download<'_>> {
+        let request = self.request(operation, &[], &no_body())?.timeout(limits::DOWNLOAD_TIME);
+        let sent = timeout(limits::ANSWER_TIME, request.send()).await;
+        let response =
+            sent.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(Download { client: self, response });
+        }
+        let answer = self.read(response).await?;
+        Err(Error::Failed(format!("{} answered {answer} instead of a file", self.url)))
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Value> {
         let status = response.status();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
@@ -173,6 +201,10 @@ impl Client {
         }
     }
 
+    fn silent(&self) -> Error {
+        Error::Unreachable(format!("the server at {} has fallen silent", self.url))
+    }
+
     fn unreachable(&self, error: &reqwest::Error) -> Error {
         let why = if error.is_timeout() {
             "it did not answer in time"
@@ -186,6 +218,20 @@ impl Client {
              with --manage-url",
             self.url
         ))
+    }
+}
+
+/// An answer as it comes.
+pub(crate) struct Download<'c> {
+    client: &'c Client,
+    response: Response,
+}
+
+impl Download<'_> {
+    /// Waits for more; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        let chunk = timeout(limits::ANSWER_TIME, self.response.chunk()).await;
+        chunk.map_err(|_| self.client.silent())?.map_err(|error| self.client.unreachable(&error))
     }
 }
 

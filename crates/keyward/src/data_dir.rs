@@ -20,7 +20,8 @@ pub(crate) const OPERATOR: &str = "operator";
 
 const MASTER_KEY: &str = "master-key";
 const OPERATOR_TOKEN: &str = "operator-token";
-const DATABASE: &str = "keyward.db";
+/// The embedded store's file.
+pub(crate) const DATABASE: &str = "keyward.db";
 const ENDPOINT: &str = "endpoint.json";
 
 /// A data folder that only its owner can look into.
@@ -85,22 +86,24 @@ impl DataDir {
 
     /// Gives the master keys, making one at the first start. The flag says whether it was made now.
     pub(crate) fn master_keys(&self, source: MasterKeySource) -> Result<(MasterKeys, bool)> {
-        match source {
-            MasterKeySource::DataFolder => self.own_master_key(),
-            MasterKeySource::Files(files) => {
-                let keys =
-                    files.iter().map(|path| read_master_key(path)).collect::<Result<Vec<_>>>()?;
-                Ok((all(keys)?, false))
-            }
-            MasterKeySource::Given(keys) => Ok((all(keys)?, false)),
+        match given_master_keys(source)? {
+            Some(keys) => Ok((keys, false)),
+            None => self.own_master_key(),
         }
     }
 
-    fn own_master_key(&self) -> Result<(MasterKeys, bool)> {
+    /// Gives the folder's own master key, if it has one.
+    pub(crate) fn kept_master_key(&self) -> Result<Option<MasterKeys>> {
         let path = self.0.join(MASTER_KEY);
-        if let Some(text) = secret_file::read(&path, Readers::OwnerOnly)? {
-            return Ok((MasterKeys::new(parse_master_key(&path, &text)?, []), false));
+        let text = secret_file::read(&path, Readers::OwnerOnly)?;
+        text.map(|text| Ok(MasterKeys::new(parse_master_key(&path, &text)?, []))).transpose()
+    }
+
+    fn own_master_key(&self) -> Result<(MasterKeys, bool)> {
+        if let Some(kept) = self.kept_master_key()? {
+            return Ok((kept, false));
         }
+        let path = self.0.join(MASTER_KEY);
         if self.0.join(DATABASE).exists() {
             let path = path.display();
             return Err(Error::Unfit(format!(
@@ -155,6 +158,19 @@ impl DataDir {
         let path = self.endpoint_file();
         secret_file::replace(&path, endpoint)
             .map_err(Error::io(format!("write {}", path.display())))
+    }
+}
+
+/// Gives the master keys that are named or given; none where the data folder's own is meant.
+pub(crate) fn given_master_keys(source: MasterKeySource) -> Result<Option<MasterKeys>> {
+    match source {
+        MasterKeySource::DataFolder => Ok(None),
+        MasterKeySource::Files(files) => {
+            let keys =
+                files.iter().map(|path| read_master_key(path)).collect::<Result<Vec<_>>>()?;
+            all(keys).map(Some)
+        }
+        MasterKeySource::Given(keys) => all(keys).map(Some),
     }
 }
 

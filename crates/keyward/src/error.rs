@@ -136,7 +136,7 @@ Exit codes:
   0  done
   1  failed: the message says what, on this machine or in the server
   2  the command line, or a value in it, is wrong
-  3  the configuration, the app folder or the data folder is not fit to serve
+  3  the configuration, the app folder, the data folder or a backup is not fit
   4  no server can be reached
   5  the server refused the caller: no token, a wrong one, or too little of a role
   6  the server knows no such server, key or app

@@ -62,6 +62,10 @@ pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// answered within milliseconds.
 pub(crate) const SAY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long an answer may go on that is a file: what comes of it in each [`ANSWER_TIME`] says whether the server
+/// still lives.
+pub(crate) const DOWNLOAD_TIME: Duration = Duration::from_hours(24);
+
 /// The largest answer that a command reads, in bytes: a page of a thousand register rows has 400 kB.
 pub(crate) const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 

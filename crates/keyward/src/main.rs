@@ -127,6 +127,16 @@ async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
         Command::Replica(command) => {
             commands::replica::run(command, &surroundings(&raw(None)?, &environment)?).await
         }
+        Command::Backup(backup) => {
+            let raw = raw(None)?;
+            let around = surroundings(&raw, &environment)?;
+            commands::backup::run(backup, raw, &around).await
+        }
+        Command::Restore(restore) => {
+            let raw = raw(None)?;
+            let around = surroundings(&raw, &environment)?;
+            commands::restore::run(restore, raw, &around).await
+        }
         Command::MasterKey { file } => commands::master_key::make(file),
         Command::Token { data_dir } => {
             commands::token::print(data_dir, &surroundings(&raw(None)?, &environment)?)

@@ -107,6 +107,59 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+/// A file that only its owner can read, and that has its name once it is whole: it is gone if this is dropped
+/// before.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    file: File,
+    path: PathBuf,
+    name: PathBuf,
+}
+
+impl Growing {
+    /// Begins a file beside the one that it is to be.
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
+        let beside = beside(path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        Ok(Self { file, path: beside, name: path.to_owned() })
+    }
+
+    pub(crate) const fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where it is until it is whole.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it its name, durable when this returns. If another file has that and is not to be replaced, it
+    /// stays as it is, and this gives false.
+    pub(crate) fn finish(self, replace: bool) -> io::Result<bool> {
+        self.file.sync_all()?;
+        if replace {
+            fs::rename(&self.path, &self.name)?;
+        } else {
+            match fs::hard_link(&self.path, &self.name) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                // Some file systems have no links.
+                Err(_) if self.name.symlink_metadata().is_ok() => return Ok(false),
+                Err(_) => fs::rename(&self.path, &self.name)?,
+            }
+        }
+        sync_folder_of(&self.name)?;
+        Ok(true)
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        // It has its name by now, or is of no use.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;

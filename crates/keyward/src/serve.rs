@@ -213,22 +213,27 @@ async fn open_store(
             Store::connect(&settings, data_dir.path(), masters, clock).await
         }
     };
-    match opened {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(store::Error::InUse(dir)) => Err(Error::InUse(format!(
+    opened.map(Arc::new).map_err(not_opened)
+}
+
+/// Says why the store cannot be opened.
+pub(crate) fn not_opened(error: store::Error) -> Error {
+    match error {
+        store::Error::InUse(dir) => Error::InUse(format!(
             "another process serves with the data folder {}: end it, or give this one another \
              folder with --data-dir",
             dir.display()
-        ))),
-        Err(error @ store::Error::Newer { .. }) => Err(Error::Unfit(format!(
+        )),
+        error @ store::Error::Newer { .. } => Error::Unfit(format!(
             "{error}: run a version of Keyward that does, which is the one that migrated it or one \
              shortly before it"
-        ))),
-        Err(error) => Err(Error::store("open the store")(error)),
+        )),
+        error => Error::store("open the store")(error),
     }
 }
 
-fn database_settings(database: Database) -> Result<PostgresSettings> {
+/// Gives what a database is reached by.
+pub(crate) fn database_settings(database: Database) -> Result<PostgresSettings> {
     let Database { mut address, password_file, max_connections, terms, replica_name } = database;
     if let Some(path) = password_file {
         address = address.with_password(data_dir::read_password(&path)?.expose_secret());

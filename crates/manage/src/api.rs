@@ -2,6 +2,7 @@
 
 mod address;
 mod admission;
+mod backups;
 mod body;
 mod call;
 mod deployments;
@@ -48,6 +49,8 @@ enum Run {
     OfApp(fn(Arc<Manage>, Call) -> Running),
     /// Of an app by its name, since it may have to be made.
     ByName(fn(Arc<Manage>, Call<String>) -> Running),
+    /// Of the whole store, whatever app is named.
+    OfStore(fn(Arc<Manage>, Call<()>) -> Running),
 }
 
 type Running = BoxFuture<'static, Result<Response>>;
@@ -124,6 +127,12 @@ pub const OPERATIONS: &[Operation] = &[
         role_for_api_key: None,
         run: Run::OfApp(|manage, call| Box::pin(replicas::list_replicas(manage, call))),
     },
+    Operation {
+        name: "backupStore",
+        role: Role::Owner,
+        role_for_api_key: None,
+        run: Run::OfStore(|manage, call| Box::pin(backups::back_up_store(manage, call))),
+    },
 ];
 
 /// Makes the router of the management listener.
@@ -176,6 +185,10 @@ async fn respond(
             let app = address.app(&query, &manage.settings, &snapshot)?;
             app.name.clone_into(&mut seen.app);
             run(manage, Call { caller, app, query, url, headers, body }).await
+        }
+        Run::OfStore(run) => {
+            address.check_app(&query, &manage.settings, &snapshot)?;
+            run(manage, Call { caller, app: (), query, url, headers, body }).await
         }
         Run::ByName(run) => {
             let app = address.app_name(&query, &manage.settings, &snapshot)?;

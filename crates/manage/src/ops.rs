@@ -1,6 +1,7 @@
 //! The operations: each holds its rule, and knows nothing of HTTP.
 
 mod artifacts;
+mod backups;
 mod deployments;
 mod keys;
 mod replicas;

@@ -1,13 +1,40 @@
 use std::time::Duration;
 
+use clap::Subcommand;
 use keys::{Clock as _, Slot, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
 use super::key::{member, rows};
-use crate::arguments::{AccessKeyCommand, CallArguments};
+use crate::arguments::CallArguments;
 use crate::client::{Client, Surroundings, no_body};
 use crate::error::Result;
 use crate::{duration, output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Lists the two access keys, without their secrets
+    ///
+    /// An access key is in force once every replica decides by it: those that do not yet are named, with
+    /// the revision that they have and when the database last heard of them.
+    List {
+        #[command(flatten)]
+        call: CallArguments,
+    },
+    /// Regenerates an access key
+    ///
+    /// When this returns, every API key derived from the old one is refused everywhere, and what
+    /// was opened with it has ended. Keys derived from the other access key are untouched.
+    #[command(after_help = "Example:\n  keyward access-key regenerate primary")]
+    Regenerate {
+        /// primary or secondary
+        slot: Slot,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        call: CallArguments,
+    },
+}
 
 /// Runs a command on access keys.
 pub(crate) async fn run(command: &AccessKeyCommand, around: &Surroundings<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 // What helps tests may unwrap as tests do: clippy goes by this attribute.
 #![cfg(test)]
 
+mod backups;
 mod children;
 mod configuration;
 mod crash;

@@ -101,6 +101,19 @@ impl Address {
         }
     }
 
+    /// Checks the app that is named, if one is.
+    pub(super) fn check_app(
+        &self,
+        query: &Query,
+        settings: &Settings,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        if self.site.is_none() && query.one("app")?.is_none() {
+            return Ok(());
+        }
+        self.app(query, settings, snapshot).map(drop)
+    }
+
     fn site_app(&self, query: &Query, settings: &Settings) -> Result<&str> {
         let Some(site) = &self.site else { return Err(Error::AppNotFound(String::new())) };
         check_api_version(query)?;

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admission;
+mod backups;
 mod content;
 mod deployments;
 mod durability;
