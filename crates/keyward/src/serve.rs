@@ -5,6 +5,7 @@ mod metrics;
 mod reload;
 mod signals;
 
+use std::mem::discriminant;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -115,10 +116,11 @@ pub(crate) async fn run(
 async fn until_ready(replica: &Replica) {
     let mut said = None;
     while replica.admit().await.is_err() || replica.readiness().is_err() {
-        let why = replica.readiness().err();
-        if why.is_some() && why != said {
-            warn!("Not ready yet: {}", why.as_ref().map(ToString::to_string).unwrap_or_default());
-            said = why;
+        // How far a clock is off changes with each look, and is told once.
+        if let Err(why) = replica.readiness()
+            && said.replace(discriminant(&why)) != Some(discriminant(&why))
+        {
+            warn!("Not ready yet: {why}");
         }
         tokio::time::sleep(limits::READY_AGAIN).await;
     }

@@ -30,12 +30,13 @@ impl<const N: usize> CountsBy<N> {
         of.map_or(&self.others, |(_, count)| count).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Reads what was counted.
+    /// Reads what was counted; `other` only where there was one.
     #[must_use]
     pub fn read(&self) -> Vec<(&'static str, u64)> {
         let named = self.names.iter().copied().zip(&self.counts);
-        let all = named.chain([("other", &self.others)]);
-        all.map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
+        let named = named.map(|(name, count)| (name, count.load(Ordering::Relaxed)));
+        let others = Some(("other", self.others.load(Ordering::Relaxed)));
+        named.chain(others.filter(|(_, count)| *count > 0)).collect()
     }
 }
 
@@ -116,4 +117,31 @@ pub struct LeaseCounts {
     pub wall_off: Duration,
     /// Rows of others that changes asked here have dismissed.
     pub dismissed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_name_is_counted_as_other() {
+        let counts = CountsBy::new(["one", "two"]);
+        counts.count("two");
+        assert_eq!(counts.read(), [("one", 0), ("two", 1)]);
+        counts.count("three");
+        assert_eq!(counts.read(), [("one", 0), ("two", 1), ("other", 1)]);
+    }
+
+    #[test]
+    fn a_wait_counts_up_to_its_bound_and_a_long_one_beyond_all() {
+        let counts = WaitCounts::default();
+        for waited in [2_000, 2_001, 5_000, 20_000_001] {
+            counts.count(Duration::from_micros(waited));
+        }
+        let Waits { buckets, sum } = counts.read();
+        let filled: Vec<_> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(filled, [(ms(2), 1), (ms(5), 2), (None, 1)]);
+        assert_eq!(sum, Duration::from_micros(20_009_002));
+    }
 }
