@@ -6,11 +6,12 @@ use keys::permission::{Owner, Reader};
 use keys::{AppId, Authorized, Caller, Clock, Role, Slot, SysRng};
 use sqlx::{AnyConnection, Connection as _};
 use store::{
-    AppMaker, Claim, Cut, Deployed, Deployment, Error, KEPT_VERSIONS, Note, Operation, Replica,
-    Store, Version,
+    AccessKeysAfter, AppMaker, Claim, Cut, Deployed, Deployment, Error, KEPT_VERSIONS, Note,
+    Operation, Replica, Store, Version,
 };
 use url::Url;
 
+use crate::backups::{back_up, bytes, restore, sealed};
 use crate::harness::{Fixture, host};
 
 /// Makes apps, and counts them; refuses those with this route prefix.
@@ -310,4 +311,33 @@ async fn an_app_is_not_served_from_a_folder_and_deployed() {
     };
     let refused = Replica::start(Arc::clone(&fixture.store), clock, vec![served]).await;
     assert!(matches!(refused, Err(Error::TwoSources(name)) if name == "helpdesk"));
+}
+
+#[tokio::test]
+async fn versions_come_back_from_a_backup_with_the_one_that_was_in_force() {
+    let fixture = super::fixture().await;
+    let (first, second) = (host("ApiKey"), host("OAuth2"));
+    for given in [&first, &second] {
+        let replaces = fixture.store.list_deployments(&reader(fixture.app)).await.unwrap();
+        let replaces = replaces.first().map(|row| row.version);
+        deploy(&fixture, fixture.app, "helpdesk", &[("host.json", given)], replaces).await;
+    }
+    let lines = back_up(&fixture.store).await;
+    let blank = super::blank(&fixture).await;
+    let after = AccessKeysAfter::Regenerated;
+    // The row of the version that is in force is the last one of its table.
+    let last = lines.iter().rposition(|line| line.contains("\"note\"")).unwrap() + 2;
+    let without = [&lines[..last], &lines[last + 1..lines.len() - 1]].concat();
+    let refused = restore(&blank, &sealed(&without), after).await;
+    let Err(Error::Backup(fault)) = &refused else { panic!("{refused:?}") };
+    assert!(fault.to_string().contains("version 2 of the app \"helpdesk\" is in force"), "{fault}");
+
+    restore(&blank, &bytes(&lines), after).await.unwrap();
+    let rows = blank.store.list_deployments(&reader(blank.app)).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.version.get(), row.is_current)).collect();
+    assert_eq!(told, [(2, true), (1, false)]);
+    for (row, given) in rows.iter().zip([&second, &first]) {
+        let files = blank.store.deployed_files(&by(blank.app), "helpdesk", row.version).await;
+        assert_eq!(files.unwrap().get("host.json"), Some(given.as_bytes()));
+    }
 }
