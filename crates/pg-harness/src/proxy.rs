@@ -30,13 +30,13 @@ pub enum Fault {
     Swallow,
 }
 
-/// What comes late, in a network that is slow.
+/// By how much messages come late, in a network that is slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delays {
-    /// By how much each question and each of the answers comes later.
-    pub each_way: Duration,
-    /// By how much the word that a transaction was committed comes later besides.
-    pub commits: Duration,
+    /// Each question of a client.
+    pub there: Duration,
+    /// Each answer, and what the server says by itself.
+    pub back: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -174,7 +174,7 @@ fn serve(client: TcpStream, socket: PathBuf, state: &Arc<Mutex<State>>) -> io::R
         while let Ok(message) = read_message(&mut from_client, typed) {
             // One for each question: what else there is goes with it.
             if !typed || matches!(message.first(), Some(b'S' | b'Q')) {
-                linger(&there, |delays| delays.each_way);
+                linger(&there, |delays| delays.there);
             }
             typed = true;
             if lock(&there).passes() && to_server.write_all(&message).is_err() {
@@ -185,12 +185,13 @@ fn serve(client: TcpStream, socket: PathBuf, state: &Arc<Mutex<State>>) -> io::R
         drop(from_client.shutdown(Shutdown::Both));
     });
     thread::spawn(move || {
+        let mut begins = true;
         while let Ok(message) = read_message(&mut from_server, true) {
-            if message.starts_with(b"C") && message.ends_with(b"COMMIT\0") {
-                linger(&back, |delays| delays.commits);
-            } else if message.starts_with(b"Z") {
-                linger(&back, |delays| delays.each_way);
+            if begins {
+                linger(&back, |delays| delays.back);
             }
+            // An answer ends by the word that the server is ready; a notification is one by itself.
+            begins = matches!(message.first(), Some(b'Z' | b'A'));
             if lock(&back).passes() && to_client.write_all(&message).is_err() {
                 break;
             }
