@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     pub(crate) replicas: u8,
 
     /// How many apps there are
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(crate) apps: u8,
 
     /// Decides what goes wrong when [default: by chance, and printed]
@@ -41,11 +41,11 @@ pub(crate) struct Arguments {
     pub(crate) per_round: usize,
 
     /// Requests a second, in all
-    #[arg(long, value_name = "N", default_value_t = 120)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) requests: u32,
 
     /// Streams that are open, in all
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 48)]
     pub(crate) streams: usize,
 
     /// Let commits wait for the disk, where latencies are measured

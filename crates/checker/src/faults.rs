@@ -15,6 +15,9 @@ use crate::plan::{Fault, Loss, Plan};
 use crate::record::Recorder;
 use crate::replicas::Replica;
 
+/// For how long the database stays late for a process that has started.
+const STAYS_LATE: Duration = Duration::from_millis(500);
+
 /// What faults happen to.
 pub(crate) struct Victims {
     pub(crate) server: Server,
@@ -31,23 +34,19 @@ pub(crate) async fn run(victims: &Arc<Victims>, plan: Plan) {
     for planned in plan.faults {
         sleep_until(began + planned.at).await;
         let victims = Arc::clone(victims);
-        tasks.spawn(async move { victims.suffer(planned.fault).await });
+        tasks.spawn(async move { victims.suffer(planned.kind, planned.fault).await });
     }
     tasks.close();
     tasks.wait().await;
 }
 
 impl Victims {
-    async fn suffer(&self, fault: Fault) {
-        let _alone = match fault.kind() {
-            FaultKind::Restart => Some(self.restarting.lock().await),
-            FaultKind::Kill
-            | FaultKind::Stop
-            | FaultKind::Cut
-            | FaultKind::Slow
-            | FaultKind::Clock => None,
+    async fn suffer(&self, kind: FaultKind, fault: Fault) {
+        let _alone = match fault {
+            Fault::Restart { .. } => Some(self.restarting.lock().await),
+            _ => None,
         };
-        let record = self.recorder.fault_begins(fault.kind(), fault.replica(), fault.detail());
+        let record = self.recorder.fault_begins(kind, fault.replica(), fault.detail());
         // What could not be repaired lasts.
         if self.happen(fault).await.is_ok() {
             self.recorder.fault_ends(record);
@@ -56,9 +55,13 @@ impl Victims {
 
     async fn happen(&self, fault: Fault) -> Result<()> {
         match fault {
-            Fault::Kill { replica, down } => {
-                if let Some(replica) = self.replicas.get(replica) {
-                    replica.kill(down).await;
+            Fault::End { replica, politely, down, late } => {
+                let proxy = self.server.proxies.get(replica);
+                if let (Some(replica), Some(proxy)) = (self.replicas.get(replica), proxy) {
+                    proxy.slow(Delays { there: late, back: late });
+                    replica.end(politely, down).await;
+                    sleep(STAYS_LATE).await;
+                    proxy.slow(Delays::default());
                 }
             }
             Fault::Stop { replica, lasts } => {
@@ -71,9 +74,9 @@ impl Victims {
                     lose(proxy, how, lasts).await;
                 }
             }
-            Fault::Slow { replica, each_way, commits, lasts, then_down } => {
+            Fault::Slow { replica, there, back, lasts, then_down } => {
                 if let Some(proxy) = self.server.proxies.get(replica) {
-                    proxy.slow(Delays { each_way, commits });
+                    proxy.slow(Delays { there, back });
                     sleep(lasts).await;
                     if !then_down.is_zero() {
                         lose(proxy, Loss::Down, then_down).await;

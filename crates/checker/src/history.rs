@@ -158,12 +158,16 @@ pub(crate) struct StreamRecord {
 pub(crate) enum FaultKind {
     /// SIGKILL, and a start after it.
     Kill,
+    /// SIGTERM, and a start after it.
+    Leave,
     /// SIGSTOP for longer than a lease, and SIGCONT.
     Stop,
     /// Database connections that are cut, refused or fall silent.
     Cut,
     /// Database connections that are slow.
     Slow,
+    /// Answers of the database that are late, by less than a renewal waits.
+    Late,
     /// PostgreSQL ends and starts.
     Restart,
     /// The database's wall clock steps, and back.
@@ -171,15 +175,25 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Kill, Self::Stop, Self::Cut, Self::Slow, Self::Restart, Self::Clock];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Kill,
+        Self::Leave,
+        Self::Stop,
+        Self::Cut,
+        Self::Slow,
+        Self::Late,
+        Self::Restart,
+        Self::Clock,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::Leave => "leave",
             Self::Stop => "stop",
             Self::Cut => "cut",
             Self::Slow => "slow",
+            Self::Late => "late",
             Self::Restart => "restart",
             Self::Clock => "clock",
         }
@@ -197,7 +211,7 @@ impl FromStr for FaultKind {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let named = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        named.ok_or("expected kill, stop, cut, slow, restart or clock")
+        named.ok_or("expected kill, leave, stop, cut, slow, late, restart or clock")
     }
 }
 

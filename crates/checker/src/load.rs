@@ -44,6 +44,10 @@ pub(crate) struct Amount {
 /// How many requests are under way at most for each way.
 const LANES: u32 = 2;
 
+/// Who changes things in each slot, and how long they pause at least, in milliseconds. Two, since what waits for a
+/// replica waits for 2 s; and not as often as one could, since keys must be good for a while to be seen so.
+const OPERATORS: [u64; 2] = [200, 1_200];
+
 /// What everybody who asks has in common.
 pub(crate) struct Load {
     pub(crate) ways: Vec<Way>,
@@ -73,8 +77,10 @@ impl Load {
     pub(crate) fn begin(self: &Arc<Self>, amount: Amount) {
         for app in 0..self.app_count {
             for slot in Slot::ALL {
-                let this = Arc::clone(self);
-                self.spawn(async move { this.change_for_ever(app, slot).await });
+                for pause in OPERATORS {
+                    let this = Arc::clone(self);
+                    self.spawn(async move { this.change_for_ever(app, slot, pause).await });
+                }
             }
         }
         let way_count = u32::try_from(self.ways.len().max(1)).unwrap_or(1);

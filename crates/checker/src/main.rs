@@ -27,11 +27,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::task::TaskTracker;
 
 use self::arguments::Arguments;
-use self::failure::{Doing as _, Result};
+use self::failure::{Doing as _, Failure, Result};
 use self::history::Via;
 use self::judge::{Judge, Violation};
 use self::load::{Amount, Load};
@@ -60,7 +61,11 @@ enum Verdict {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments).await {
+    let ended = tokio::select! {
+        ended = run(&arguments) => ended,
+        ended = ended_by_signal() => ended,
+    };
+    match ended {
         Ok(Verdict::Clean) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => ExitCode::from(1),
         Ok(Verdict::Lacking) => ExitCode::from(2),
@@ -69,6 +74,16 @@ async fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Whatever ends the checker ends with it all that it has started.
+async fn ended_by_signal() -> Result<Verdict> {
+    let mut terminated = signal(SignalKind::terminate()).doing("signals")?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Err(Failure::new("it was told to end"))
 }
 
 async fn run(arguments: &Arguments) -> Result<Verdict> {

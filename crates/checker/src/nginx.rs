@@ -1,6 +1,5 @@
 //! nginx before all replicas, as an operator would have it.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,11 +15,10 @@ use crate::failure::{Doing as _, Failure, Result};
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What is passed on to whom: what lies below a path, at an address.
+/// What comes in at an address, and among whom it is shared.
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) listen: SocketAddr,
-    pub(crate) path: String,
     pub(crate) to: Vec<SocketAddr>,
 }
 
@@ -52,30 +50,25 @@ pub(crate) async fn start(dir: &Path, fronts: &[Front]) -> Result<Child> {
 
 /// One process, as whoever starts it, with everything below its folder.
 fn configuration(fronts: &[Front]) -> String {
-    let mut text = "daemon off;\nmaster_process off;\npid nginx.pid;\nworker_rlimit_nofile 8192;\n\
-         events { worker_connections 4096; }\nhttp {\naccess_log off;\n\
+    let fronts: String = fronts.iter().enumerate().map(front).collect();
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nworker_rlimit_nofile 8192;\n\
+         events {{ worker_connections 4096; }}\nhttp {{\naccess_log off;\n\
          client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
          uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n\
          proxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
          proxy_set_header Host localhost;\nproxy_buffering off;\nproxy_request_buffering off;\n\
-         proxy_connect_timeout 2s;\nproxy_read_timeout 90s;\nproxy_send_timeout 90s;\n"
-        .to_owned();
-    let mut listens: Vec<SocketAddr> = fronts.iter().map(|front| front.listen).collect();
-    listens.dedup();
-    for (index, front) in fronts.iter().enumerate() {
-        // None is left out for having failed: it is one of the replicas all the same.
-        let servers: String =
-            front.to.iter().map(|address| format!("server {address} max_fails=0; ")).collect();
-        writeln!(text, "upstream front{index} {{ {servers}keepalive 8; }}").unwrap_or(());
-    }
-    for listen in listens {
-        writeln!(text, "server {{\nlisten {listen};").unwrap_or(());
-        for (index, front) in fronts.iter().enumerate().filter(|(_, one)| one.listen == listen) {
-            let path = &front.path;
-            writeln!(text, "location {path} {{ proxy_pass http://front{index}; }}").unwrap_or(());
-        }
-        text.push_str("}\n");
-    }
-    text.push_str("}\n");
-    text
+         proxy_connect_timeout 2s;\nproxy_read_timeout 90s;\nproxy_send_timeout 90s;\n\
+         {fronts}}}\n"
+    )
+}
+
+fn front((index, Front { listen, to }): (usize, &Front)) -> String {
+    // None is left out for having failed: it is one of the replicas all the same.
+    let servers: String =
+        to.iter().map(|address| format!("server {address} max_fails=0; ")).collect();
+    format!(
+        "upstream front{index} {{ {servers}keepalive 8; }}\n\
+         server {{ listen {listen}; location / {{ proxy_pass http://front{index}; }} }}\n"
+    )
 }

@@ -22,15 +22,19 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) at: Duration,
+    pub(crate) kind: FaultKind,
     pub(crate) fault: Fault,
 }
 
 /// What goes wrong, and for how long. Indexes are of replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Kill {
+    /// The next process has a database that is late in both directions, until it is ready and a moment longer.
+    End {
         replica: usize,
+        politely: bool,
         down: Duration,
+        late: Duration,
     },
     Stop {
         replica: usize,
@@ -43,8 +47,8 @@ pub(crate) enum Fault {
     },
     Slow {
         replica: usize,
-        each_way: Duration,
-        commits: Duration,
+        there: Duration,
+        back: Duration,
         lasts: Duration,
         then_down: Duration,
     },
@@ -88,7 +92,7 @@ impl Plan {
             for kind in &wishes.kinds {
                 for _ in 0..wishes.per_round {
                     let at = round + Duration::from_millis(rng.u64(0..LAST_BEGINS_MS));
-                    faults.push(Planned { at, fault: fault(*kind, wishes, &mut rng) });
+                    faults.push(Planned { at, kind: *kind, fault: fault(*kind, wishes, &mut rng) });
                 }
             }
             round += ROUND;
@@ -102,7 +106,15 @@ fn fault(kind: FaultKind, wishes: &Wishes, rng: &mut Rng) -> Fault {
     let replica = rng.usize(0..wishes.replica_count.max(1));
     let mut millis = |range: std::ops::Range<u64>| Duration::from_millis(rng.u64(range));
     match kind {
-        FaultKind::Kill => Fault::Kill { replica, down: millis(0..2_000) },
+        FaultKind::Kill => {
+            let down = millis(0..2_000);
+            let late =
+                if rng.bool() { Duration::ZERO } else { Duration::from_millis(rng.u64(10..40)) };
+            Fault::End { replica, politely: false, down, late }
+        }
+        FaultKind::Leave => {
+            Fault::End { replica, politely: true, down: millis(0..300), late: millis(10..40) }
+        }
         FaultKind::Stop => Fault::Stop { replica, lasts: wishes.lease + millis(300..3_000) },
         FaultKind::Cut => {
             let lasts = millis(200..4_000);
@@ -121,15 +133,21 @@ fn fault(kind: FaultKind, wishes: &Wishes, rng: &mut Rng) -> Fault {
             } else {
                 wishes.lease + millis(200..1_500)
             };
-            let (each_way, commits) = match rng.u8(0..4) {
-                0 => (rng.u64(5..60), 0),
-                1 => (rng.u64(60..400), 0),
-                2 => (rng.u64(400..3_000), 0),
-                _ => (0, rng.u64(300..640)),
+            // A little, much, or more than anything waits for.
+            let late = match rng.u8(0..3) {
+                0 => 5..60,
+                1 => 60..400,
+                _ => 400..3_000,
             };
-            let (each_way, commits) =
-                (Duration::from_millis(each_way), Duration::from_millis(commits));
-            Fault::Slow { replica, each_way, commits, lasts, then_down }
+            let [there, back] = [(); 2].map(|()| Duration::from_millis(rng.u64(late.clone())));
+            Fault::Slow { replica, there, back, lasts, then_down }
+        }
+        FaultKind::Late => {
+            // As late as a renewal bears, for so long that a lease could end meanwhile.
+            let back = wishes.lease * u32::try_from(millis(20..32).as_millis()).unwrap_or(20) / 100;
+            let lasts = wishes.lease + millis(800..1_800);
+            let (there, then_down) = (Duration::ZERO, Duration::ZERO);
+            Fault::Slow { replica, there, back, lasts, then_down }
         }
         FaultKind::Restart => Fault::Restart { crash: rng.bool() },
         FaultKind::Clock => {
@@ -142,20 +160,9 @@ fn fault(kind: FaultKind, wishes: &Wishes, rng: &mut Rng) -> Fault {
 }
 
 impl Fault {
-    pub(crate) const fn kind(&self) -> FaultKind {
-        match self {
-            Self::Kill { .. } => FaultKind::Kill,
-            Self::Stop { .. } => FaultKind::Stop,
-            Self::Cut { .. } => FaultKind::Cut,
-            Self::Slow { .. } => FaultKind::Slow,
-            Self::Restart { .. } => FaultKind::Restart,
-            Self::Clock { .. } => FaultKind::Clock,
-        }
-    }
-
     pub(crate) const fn replica(&self) -> Option<usize> {
         match self {
-            Self::Kill { replica, .. }
+            Self::End { replica, .. }
             | Self::Stop { replica, .. }
             | Self::Cut { replica, .. }
             | Self::Slow { replica, .. } => Some(*replica),
@@ -166,9 +173,12 @@ impl Fault {
     /// What is special about it, in words.
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::Kill { down, .. } => {
-                format!("SIGKILL, and a start after {} ms", down.as_millis())
-            }
+            Self::End { politely, down, late, .. } => format!(
+                "{}, and a start {} ms later, {} ms from its database",
+                if *politely { "SIGTERM" } else { "SIGKILL" },
+                down.as_millis(),
+                late.as_millis()
+            ),
             Self::Stop { lasts, .. } => format!("SIGSTOP for {} ms", lasts.as_millis()),
             Self::Cut { how: Loss::Cut, .. } => "database connections cut".to_owned(),
             Self::Cut { how: Loss::Down, lasts, .. } => {
@@ -177,10 +187,10 @@ impl Fault {
             Self::Cut { how: Loss::Silent, lasts, .. } => {
                 format!("database connections silent for {} ms", lasts.as_millis())
             }
-            Self::Slow { each_way, commits, lasts, then_down, .. } => format!(
-                "database {} ms late each way and {} ms at commits, for {} ms, then refused for {} ms",
-                each_way.as_millis(),
-                commits.as_millis(),
+            Self::Slow { there, back, lasts, then_down, .. } => format!(
+                "the database hears {} ms late and is heard {} ms late for {} ms, then refuses for {} ms",
+                there.as_millis(),
+                back.as_millis(),
                 lasts.as_millis(),
                 then_down.as_millis()
             ),
@@ -212,7 +222,7 @@ mod tests {
     fn three_minutes_have_more_than_twenty_faults_of_each_kind() {
         let plan = Plan::new(&wishes(3), 1);
         for kind in FaultKind::ALL {
-            let count = plan.faults.iter().filter(|planned| planned.fault.kind() == kind).count();
+            let count = plan.faults.iter().filter(|planned| planned.kind == kind).count();
             assert_eq!(count, 24, "{kind:?}");
         }
     }

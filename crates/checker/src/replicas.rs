@@ -23,6 +23,9 @@ const MANAGE_PORT: u16 = 7072;
 /// How long a replica may take to start while the database is well.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a process may take that was told to end: it may be stopped for a while.
+const ENDS_WITHIN: Duration = Duration::from_secs(12);
+
 /// Between the end of a process that could not start and the next attempt, as a service manager does it.
 const START_AGAIN: Duration = Duration::from_millis(100);
 
@@ -43,8 +46,8 @@ pub(crate) struct Replica {
     dir: PathBuf,
     program: Program,
     recorder: Recorder,
-    /// How long it stays down after it was killed; none where nobody killed it.
-    killed: Mutex<Option<Duration>>,
+    /// How long it stays down after it was ended; none where nobody ended it.
+    ended: Mutex<Option<Duration>>,
     running: watch::Sender<Option<Process>>,
 }
 
@@ -60,8 +63,8 @@ impl Replica {
         program: Program,
         recorder: Recorder,
     ) -> Arc<Self> {
-        let (dir, killed, running) = (dir.to_owned(), Mutex::default(), watch::Sender::new(None));
-        Arc::new(Self { index, ip, dir, program, recorder, killed, running })
+        let (dir, ended, running) = (dir.to_owned(), Mutex::default(), watch::Sender::new(None));
+        Arc::new(Self { index, ip, dir, program, recorder, ended, running })
     }
 
     pub(crate) fn data(&self) -> SocketAddr {
@@ -90,7 +93,7 @@ impl Replica {
                 drop(failure);
                 return;
             }
-            let down = self.killed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let down = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
             sleep(down.unwrap_or(START_AGAIN)).await;
         }
     }
@@ -106,8 +109,8 @@ impl Replica {
         }
         drop(child.wait().await);
         let was_running = self.running.send_replace(None).is_some();
-        let is_killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if was_running && !is_killed {
+        let is_ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if was_running && !is_ended {
             self.recorder.misfortune(self.index, "the process ended by itself");
         }
         Ok(())
@@ -137,16 +140,24 @@ impl Replica {
         })
     }
 
-    /// Kills it; returns when the next process is ready, which is started after this pause.
-    pub(crate) async fn kill(&self, down: Duration) {
+    /// Ends it, at once or as an operator does; returns when the next process is ready, which is started after
+    /// this pause.
+    pub(crate) async fn end(&self, politely: bool, down: Duration) {
         let mut running = self.running.subscribe();
         // Being started already: the fault is that it is down.
         let Some(Process(pid)) = *running.borrow_and_update() else {
             drop(running.wait_for(Option::is_some).await);
             return;
         };
-        *self.killed.lock().unwrap_or_else(PoisonError::into_inner) = Some(down);
-        kill_process(pid, Signal::KILL).unwrap_or(());
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(down);
+        if politely {
+            kill_process(pid, Signal::TERM).unwrap_or(());
+            let is_gone = |now: &Option<Process>| *now != Some(Process(pid));
+            drop(timeout(ENDS_WITHIN, running.wait_for(is_gone)).await);
+        }
+        if *running.borrow() == Some(Process(pid)) {
+            kill_process(pid, Signal::KILL).unwrap_or(());
+        }
         let is_next = |now: &Option<Process>| now.is_some_and(|now| now != Process(pid));
         drop(running.wait_for(is_next).await);
     }

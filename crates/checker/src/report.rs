@@ -11,6 +11,9 @@ use crate::judge::{Tally, Violation};
 /// How much of what happened before and after a violation is shown.
 const AROUND: Duration = Duration::from_secs(4);
 
+/// How many lines of it are shown before the violation, and after.
+const LINES: usize = 25;
+
 /// How many violations are told in full.
 const SHOWN: usize = 5;
 
@@ -20,7 +23,7 @@ const COLUMNS: [u64; 10] = [5, 10, 20, 50, 100, 300, 1_000, 2_200, 4_000, 7_000]
 /// What a run of three minutes or more must have seen.
 const FAULTS_OF_EACH_KIND: usize = 20;
 const CHANGES_DURING_A_FAULT: usize = 100;
-const CERTAIN_REQUESTS: usize = 500;
+const CERTAIN_REQUESTS: usize = 200;
 const ENOUGH_AFTER: Duration = Duration::from_mins(3);
 
 /// What was counted.
@@ -135,7 +138,9 @@ impl Report<'_> {
         if let Some(record) = key_record {
             writeln!(f, "  {}", KeyShown(record))?;
         }
-        for (when, line) in self.timeline(key, key_record, at) {
+        let timeline = self.timeline(key, key_record, at);
+        let middle = timeline.partition_point(|(when, _)| *when <= at);
+        for (when, line) in timeline.iter().skip(middle.saturating_sub(LINES)).take(2 * LINES) {
             writeln!(f, "  {when}  {line}")?;
         }
         Ok(())

@@ -26,7 +26,7 @@ use crate::upstream;
 /// As short as they may be in practice: there are the more of them.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// The ports of nginx: for clients, and for operators of the first app; the next app's is the next one.
+/// The ports of nginx, for clients and for operators.
 const FRONT_PORT: u16 = 8080;
 const FRONT_MANAGE_PORT: u16 = 9000;
 
@@ -63,7 +63,7 @@ impl Scene {
         let server = Server::start(usize::from(arguments.replicas), durability).await?;
         let mut replicas = Vec::new();
         for (index, proxy) in server.proxies.iter().enumerate() {
-            let program = place.program(index, proxy.url(), arguments.broken.as_deref());
+            let program = place.program(proxy.url(), arguments.broken.as_deref());
             let ip = place.ips.replica(index);
             let replica = Replica::new(index, ip, dir, program, recorder.clone());
             tasks.spawn(Arc::clone(&replica).run());
@@ -72,10 +72,12 @@ impl Scene {
             replicas.push(replica);
         }
         let nginx = nginx::start(&dir.join("nginx"), &place.fronts(&replicas)).await?;
-        let token = match replicas.first() {
-            Some(first) => place.token(&first.data_dir()).await?,
+        let data_dir = match replicas.first() {
+            Some(first) => first.data_dir().display().to_string(),
             None => return Err(Failure::new("there must be replicas")),
         };
+        place.deploy(&data_dir).await?;
+        let token = place.run(&["token", "--data-dir", &data_dir]).await?.trim().to_owned();
         let ways = place.ways(&replicas);
         let restarting = Mutex::default();
         let victims = Victims { server, replicas, recorder: recorder.clone(), restarting };
@@ -99,21 +101,22 @@ impl Place<'_> {
     }
 
     fn folder(&self, app: usize) -> PathBuf {
-        self.dir.join(format!("app-{app}"))
+        self.dir.join(name_of(app))
     }
 
-    /// Each replica serves one app's folder; the access keys of all are in the same database.
-    const fn app_of(&self, replica: usize) -> usize {
-        replica % self.app_count
+    /// By one replica: the others hear of it.
+    async fn deploy(&self, data_dir: &str) -> Result<()> {
+        for app in 0..self.app_count {
+            let folder = self.folder(app).display().to_string();
+            self.run(&["deploy", &folder, "--data-dir", data_dir]).await?;
+        }
+        Ok(())
     }
 
-    fn program(&self, replica: usize, store_url: &str, broken: Option<&str>) -> Program {
-        let app = self.app_of(replica);
+    fn program(&self, store_url: &str, broken: Option<&str>) -> Program {
         let arguments = [
             "serve".to_owned(),
-            self.folder(app).display().to_string(),
-            format!("--app-name=app-{app}"),
-            format!("--public-url={}", self.public_url(app)),
+            format!("--public-url={}", self.front()),
             format!("--master-key-file={}", self.dir.join("master-key").display()),
             format!("--store-url={store_url}"),
             "--shutdown-grace=1s".to_owned(),
@@ -124,57 +127,43 @@ impl Place<'_> {
         Program { path: self.keyward.to_owned(), arguments: arguments.to_vec(), environment }
     }
 
-    fn public_url(&self, app: usize) -> String {
-        format!("http://{}{}", SocketAddr::new(self.ips.front(), FRONT_PORT), path_of(app))
+    /// Where clients reach nginx.
+    fn front(&self) -> String {
+        format!("http://{}", SocketAddr::new(self.ips.front(), FRONT_PORT))
     }
 
-    fn manage_front(&self, app: usize) -> SocketAddr {
-        let port = FRONT_MANAGE_PORT + u16::try_from(app).unwrap_or(0);
-        SocketAddr::new(self.ips.front(), port)
+    /// Where operators reach it.
+    fn manage_front(&self) -> String {
+        format!("http://{}", SocketAddr::new(self.ips.front(), FRONT_MANAGE_PORT))
     }
 
-    fn serving<'r>(&self, app: usize, all: &'r [Arc<Replica>]) -> Vec<&'r Arc<Replica>> {
-        all.iter().filter(|replica| self.app_of(replica.index) == app).collect()
-    }
-
-    fn fronts(&self, replicas: &[Arc<Replica>]) -> Vec<Front> {
-        let listen = SocketAddr::new(self.ips.front(), FRONT_PORT);
-        let front = |app| {
-            let to = self.serving(app, replicas).into_iter().map(|replica| replica.data());
-            Front { listen, path: format!("{}/", path_of(app)), to: to.collect() }
+    fn fronts(&self, replicas: &[Arc<Replica>]) -> [Front; 2] {
+        let front = |port, to: Vec<SocketAddr>| Front {
+            listen: SocketAddr::new(self.ips.front(), port),
+            to,
         };
-        let manage = |app| {
-            let to = self.serving(app, replicas).into_iter().map(|replica| replica.manage());
-            Front { listen: self.manage_front(app), path: "/".to_owned(), to: to.collect() }
-        };
-        (0..self.app_count).map(front).chain((0..self.app_count).map(manage)).collect()
+        let data = replicas.iter().map(|replica| replica.data()).collect();
+        let manage = replicas.iter().map(|replica| replica.manage()).collect();
+        [front(FRONT_PORT, data), front(FRONT_MANAGE_PORT, manage)]
     }
 
     fn ways(&self, replicas: &[Arc<Replica>]) -> Vec<Way> {
-        let of = |app| {
-            let query = format!("app=app-{app}");
-            let front = Way {
+        let mut ends = vec![(Via::Proxy, self.front(), self.manage_front())];
+        ends.extend(replicas.iter().map(|replica| {
+            let (data, manage) = (replica.data(), replica.manage());
+            (Via::Replica(replica.index), format!("http://{data}"), format!("http://{manage}"))
+        }));
+        let of = |app: usize| {
+            let name = name_of(app);
+            ends.iter().map(move |(via, data, manage)| Way {
                 app,
-                via: Via::Proxy,
-                data: self.public_url(app),
-                manage: format!("http://{}", self.manage_front(app)),
-                query: query.clone(),
-            };
-            let direct = self.serving(app, replicas).into_iter().map(move |replica| Way {
-                app,
-                via: Via::Replica(replica.index),
-                data: format!("http://{}{}", replica.data(), path_of(app)),
-                manage: format!("http://{}", replica.manage()),
-                query: query.clone(),
-            });
-            direct.chain([front])
+                via: *via,
+                data: format!("{data}/{name}"),
+                manage: manage.clone(),
+                query: format!("app={name}"),
+            })
         };
         (0..self.app_count).flat_map(of).collect()
-    }
-
-    async fn token(&self, data_dir: &Path) -> Result<String> {
-        let out = self.run(&["token", "--data-dir", &data_dir.display().to_string()]).await?;
-        Ok(out.trim().to_owned())
     }
 
     /// Runs a command that ends by itself.
@@ -190,8 +179,8 @@ impl Place<'_> {
     }
 }
 
-fn path_of(app: usize) -> String {
-    format!("/app-{app}")
+fn name_of(app: usize) -> String {
+    format!("app-{app}")
 }
 
 /// Loopback addresses of this process alone: ports on them are nobody else's, also while a replica that

@@ -24,7 +24,7 @@ use crate::history::Moment;
 use crate::record::Recorder;
 
 /// How often each stream has an event.
-const EVENT_EVERY: Duration = Duration::from_millis(50);
+const EVENT_EVERY: Duration = Duration::from_millis(80);
 
 #[derive(Clone)]
 struct Upstream {

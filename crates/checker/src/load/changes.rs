@@ -17,12 +17,12 @@ const KEYS: usize = 2;
 
 impl Load {
     /// Issues keys of a slot, lets them be used for a moment, and ends them.
-    pub(super) async fn change_for_ever(self: &Arc<Self>, app: usize, slot: Slot) {
+    pub(super) async fn change_for_ever(self: &Arc<Self>, app: usize, slot: Slot, pause: u64) {
         let mut rng = self.rng();
         let client = Client::new();
         loop {
             self.stock(app, slot, &mut rng).await;
-            sleep(Duration::from_millis(rng.u64(150..600))).await;
+            sleep(Duration::from_millis(rng.u64(pause..2 * pause))).await;
             let dice = rng.u8(0..10);
             let one = self.any_current(app, slot, &mut rng);
             match one {
