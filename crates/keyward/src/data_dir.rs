@@ -22,6 +22,7 @@ const MASTER_KEY: &str = "master-key";
 const OPERATOR_TOKEN: &str = "operator-token";
 /// The embedded store's file.
 pub(crate) const DATABASE: &str = "keyward.db";
+const LOCK: &str = "keyward.lock";
 const ENDPOINT: &str = "endpoint.json";
 
 /// A data folder that only its owner can look into.
@@ -77,6 +78,11 @@ impl DataDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The file whose lock says that a process has the folder.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.0.join(LOCK)
     }
 
     /// Where a server says how it can be reached, while it runs.

@@ -1,5 +1,7 @@
 //! Reading an app folder from the disk.
 
+pub(crate) mod journal;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;

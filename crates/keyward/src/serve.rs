@@ -4,6 +4,7 @@ mod apps;
 mod metrics;
 mod reload;
 mod signals;
+mod writing;
 
 use std::mem::discriminant;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ use self::apps::Apps;
 use self::metrics::Metrics;
 use self::reload::Reload;
 use self::signals::Signals;
+use self::writing::{Folder, Unfinished};
 use crate::arguments::ServeArguments;
 use crate::config::{Config, Database, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
@@ -48,7 +50,9 @@ pub(crate) async fn run(
     let mut signals = Signals::new()?;
     // Whoever is told that it is ready may signal it.
     let hangup = signal(SignalKind::hangup()).map_err(Error::io("listen for signals"))?;
-    let mut apps = Apps::new(arguments.place(), &config, environment).await?;
+    let place = arguments.place();
+    let unfinished = Unfinished::found(place.as_ref(), config.data_dir.as_deref())?;
+    let mut apps = Apps::new(place, &config, environment).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (data_dir, masters, made_master_key) =
         open_data_dir(apps.place(), config.data_dir, config.master_keys)?;
@@ -69,6 +73,9 @@ pub(crate) async fn run(
         None => url_at(listen)?,
     };
     let (replica, app_id) = apps.start(&store, &clock, &public_url).await?;
+    if let (Some(unfinished), Some(app_id)) = (unfinished, app_id) {
+        unfinished.record(&store, app_id).await?;
+    }
 
     let upstreams =
         Arc::new(Upstreams::new(&masters, launcher(environment)?, Arc::clone(&replica)));
@@ -84,7 +91,12 @@ pub(crate) async fn run(
     let metrics = metrics::of(&replica, &gateway);
     running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
     let manage_url = url_at(manage_listen)?;
-    let deployments = apps.deployments(is_shared);
+    let kept = apps.keep(app_id);
+    let deployments = apps.deployments(is_shared, |dir| {
+        let (store, replica) = (Arc::clone(&store), Arc::clone(&replica));
+        let (kept, data_dir) = (kept.clone()?, data_dir.path().to_owned());
+        Some(Arc::new(Folder { kept, dir, data_dir, store, replica }))
+    });
     let (settings, ticking) = (config.management, Arc::clone(&clock));
     running.serve_management(management, settings, operators, deployments, ticking, metrics);
     running.start_chores(clock);
@@ -97,7 +109,8 @@ pub(crate) async fn run(
         apps: served_apps(&running.replica),
         data_dir: data_dir.path().to_owned(),
     };
-    running.keep_current(apps.reload(app_id), hangup);
+    let watch = apps.watch();
+    running.keep_current(kept.map(|kept| Reload::new(kept, watch)), hangup);
     let endpoint = Endpoint { manage_url, app: ready.named() };
     let announced = running::announce(&data_dir, &endpoint, environment)?;
     tokio::select! {

@@ -51,8 +51,21 @@ impl Source {
 
     fn load_now(&self) -> Result<Loaded> {
         let folder = self.place.read()?;
-        let app = App::from_files_in(&folder.files, &self.surroundings())
-            .map_err(|problems| self.place.unfit(&folder.files, problems))?;
+        let app = self.make(&folder.files)?;
+        let unreadable =
+            folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
+        let left_out = app.left_out().iter().map(ToString::to_string);
+        let left_out = left_out.chain(unreadable).chain(self.place.unread_allow_list()).collect();
+        Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })
+    }
+
+    /// Makes an app of files as they lie there, or shall.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn make(&self, files: &Files) -> Result<App> {
+        let app = App::from_files_in(files, &self.surroundings())
+            .map_err(|problems| self.place.unfit(files, problems))?;
         if self.needs_credential && app.authentication().accepts_everyone() {
             return Err(Error::Unfit(format!(
                 "{}: the authentication type is Anonymous, and the app can be reached from beyond \
@@ -61,11 +74,7 @@ impl Source {
                 self.place.host_json().display()
             )));
         }
-        let unreadable =
-            folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
-        let left_out = app.left_out().iter().map(ToString::to_string);
-        let left_out = left_out.chain(unreadable).chain(self.place.unread_allow_list()).collect();
-        Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })
+        Ok(app)
     }
 
     /// Gathers what mcp.json and workflows may name. Files with inputs are read each time: what is

@@ -282,6 +282,40 @@ impl Store {
         }
     }
 
+    /// Writes the audit row of a deployment into a folder, once however often it is asked for with this id.
+    ///
+    /// # Errors
+    /// [`Error::Database`], with nothing written; [`Error::OutcomeUnknown`].
+    pub async fn record_deployment(
+        &self,
+        by: &Authorized<Owner>,
+        id: &str,
+        note: &Note,
+    ) -> Result<Change> {
+        self.retried(|_| async move {
+            if let Some(change) = self.in_time(self.audited(id)).await? {
+                return Ok(change);
+            }
+            let (tx, change) = self.in_time(self.write_record(by, id, note)).await?;
+            self.commit(tx).await?;
+            Ok(change)
+        })
+        .await
+    }
+
+    async fn write_record(
+        &self,
+        by: &Authorized<Owner>,
+        id: &str,
+        note: &Note,
+    ) -> Result<(Transaction<'static, Any>, Change)> {
+        let mut tx = self.begin_change().await?;
+        let (now, action) = (self.clock.now(), Action::Deploy(note.operation));
+        audit::record(&mut tx, by, now, id, action, "folder", json!(note)).await?;
+        let name = self.count_up(&mut tx).await?;
+        Ok((tx, Change { name, audit_id: id.to_owned() }))
+    }
+
     async fn version_of(&self, id: &str) -> Result<Version> {
         let row: Option<(i64,)> = sqlx::query_as("SELECT version FROM deployments WHERE id = $1")
             .bind(id.to_owned())

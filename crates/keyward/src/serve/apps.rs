@@ -1,14 +1,15 @@
 //! Where the apps come from: a place on this machine, or what is deployed in the store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use keys::{AppId, Clock};
-use manage::{Deployable, Deployments};
+use manage::{AppFolder, Deployable, Deployments};
 use store::{Replica, ServedApp, Store};
 use tracing::{info, warn};
 use url::Url;
 
-use super::reload::Reload;
+use super::reload::Kept;
 use crate::arguments::ServeArguments;
 use crate::config::{self, Config, Environment};
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ use crate::place::Place;
 use crate::ready::Ready;
 use crate::source::{Loaded, Source};
 use crate::watch::Watch;
+
+/// What is told where the app is one mcp.json.
+const NO_FOLDER: &str = "The app is one mcp.json, which is not written by deployments: edit it.";
 
 /// The apps of one process.
 pub(super) enum Apps {
@@ -69,13 +73,21 @@ impl Apps {
     }
 
     /// What keeps the one that was given as its files are.
-    pub(super) fn reload(&mut self, id: Option<AppId>) -> Option<Reload> {
+    pub(super) fn keep(&self, id: Option<AppId>) -> Option<Arc<Kept>> {
         match (self, id) {
             (Self::Given(given), Some(id)) => {
                 let (source, loaded) = (given.source.clone(), given.loaded.clone());
-                Some(Reload::new(source, loaded, id, given.watch.take()))
+                Some(Arc::new(Kept::new(source, loaded, id)))
             }
             _ => None,
+        }
+    }
+
+    /// What notices that the files of the one that was given have changed.
+    pub(super) fn watch(&mut self) -> Option<Watch> {
+        match self {
+            Self::Given(given) => given.watch.take(),
+            Self::Deployed(_) => None,
         }
     }
 
@@ -108,21 +120,32 @@ impl Apps {
         }
     }
 
-    /// Where deployments go.
-    pub(super) fn deployments(&self, is_shared: bool) -> Deployments {
-        match self {
-            Self::Deployed(maker) => Deployments::Store(Deployable {
-                maker: Arc::<Maker>::clone(maker),
-                parse_name: config::check_app_name,
-                parse_url: config::parse_public_url,
-            }),
-            Self::Given(_) if is_shared => Deployments::Nowhere(
+    /// Where deployments go; `folder` makes what writes the folder of the one that was given.
+    pub(super) fn deployments(
+        &self,
+        is_shared: bool,
+        folder: impl FnOnce(PathBuf) -> Option<Arc<dyn AppFolder>>,
+    ) -> Deployments {
+        let given = match self {
+            Self::Given(given) => given,
+            Self::Deployed(maker) => {
+                return Deployments::Store(Deployable {
+                    maker: Arc::<Maker>::clone(maker),
+                    parse_name: config::check_app_name,
+                    parse_url: config::parse_public_url,
+                });
+            }
+        };
+        match &given.source.place {
+            _ if is_shared => Deployments::Nowhere(
                 "The app is served from a folder of this replica, which others do not have: serve \
                  without a folder, as in keyward serve --data-dir DIR, to deploy apps to the database.",
             ),
-            Self::Given(_) => Deployments::Nowhere(
-                "The app is served from files that are not written by deployments: edit them.",
-            ),
+            Place::Folder(dir) => match folder(dir.clone()) {
+                Some(folder) => Deployments::Folder(folder),
+                None => Deployments::Nowhere(NO_FOLDER),
+            },
+            Place::McpJson(_) => Deployments::Nowhere(NO_FOLDER),
         }
     }
 

@@ -4,27 +4,92 @@ use app::Authentication;
 use keys::AppId;
 use store::Replica;
 use tokio::signal::unix::Signal;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::writing::Unfinished;
 use crate::error::Error;
 use crate::source::{Loaded, Source};
 use crate::watch::Watch;
 
-/// Keeps what is served as the app folder is.
-pub(super) struct Reload {
-    source: Source,
+/// The app of a place, as it is served: one at a time reads the place, or writes it.
+pub(super) struct Kept {
+    pub(super) source: Source,
+    pub(super) app: AppId,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
     /// The last state that held, which is the one that is served.
     current: Loaded,
-    app: AppId,
-    watch: Option<Watch>,
     /// Whether the folder did not hold when it was last read.
     broken: bool,
+    /// A deployment that has happened and is not wholly in the folder.
+    pub(super) unfinished: Option<Unfinished>,
+}
+
+impl Kept {
+    pub(super) fn new(source: Source, current: Loaded, app: AppId) -> Self {
+        let state = Mutex::new(State { current, broken: false, unfinished: None });
+        Self { source, app, state }
+    }
+
+    pub(super) async fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().await
+    }
+
+    /// Reads the place again, and serves it if it holds.
+    pub(super) async fn read(&self, state: &mut State, replica: &Arc<Replica>) {
+        let dir = self.source.place.path().display();
+        if let Err(error) = Unfinished::finish(&mut state.unfinished).await {
+            warn!(
+                "A deployment into {dir} cannot be finished, and its files are not read before it is: {error}"
+            );
+            return;
+        }
+        let newer = match self.source.load().await {
+            Ok(newer) => newer,
+            Err(error) => {
+                warn!(
+                    "{dir} has changed and does not hold: the last state that did stays in force"
+                );
+                for line in lines(&error) {
+                    warn!("{line}");
+                }
+                state.broken = true;
+                return;
+            }
+        };
+        let was_broken = std::mem::replace(&mut state.broken, false);
+        if newer.app == state.current.app && newer.left_out == state.current.left_out {
+            if was_broken {
+                info!("{dir} holds again, and is as it was served all along");
+            }
+            return;
+        }
+        replica.serve_app(self.app, Arc::clone(&newer.app)).await;
+        let changes = state.current.changes(&newer);
+        info!("{dir} has changed and is served: {}", changes.join("; "));
+        let authentication = newer.app.authentication();
+        if authentication != state.current.app.authentication()
+            && let Some(warning) = warning(authentication)
+        {
+            warn!("{warning}");
+        }
+        state.current = newer;
+    }
+}
+
+/// Keeps what is served as the app folder is.
+pub(super) struct Reload {
+    kept: Arc<Kept>,
+    watch: Option<Watch>,
 }
 
 impl Reload {
-    pub(super) fn new(source: Source, current: Loaded, app: AppId, watch: Option<Watch>) -> Self {
-        Self { source, current, app, watch, broken: false }
+    pub(super) fn new(kept: Arc<Kept>, watch: Option<Watch>) -> Self {
+        Self { kept, watch }
     }
 
     /// Reads the folder again whenever it has changed, or a hangup is signalled.
@@ -40,42 +105,9 @@ impl Reload {
                 () = changed(self.watch.as_mut()) => {}
                 _ = hangup.recv() => {}
             }
-            self.read(&replica).await;
+            let mut state = self.kept.lock().await;
+            self.kept.read(&mut state, &replica).await;
         }
-    }
-
-    async fn read(&mut self, replica: &Arc<Replica>) {
-        let dir = self.source.place.path().display();
-        let newer = match self.source.load().await {
-            Ok(newer) => newer,
-            Err(error) => {
-                warn!(
-                    "{dir} has changed and does not hold: the last state that did stays in force"
-                );
-                for line in lines(&error) {
-                    warn!("{line}");
-                }
-                self.broken = true;
-                return;
-            }
-        };
-        let was_broken = std::mem::replace(&mut self.broken, false);
-        if newer.app == self.current.app && newer.left_out == self.current.left_out {
-            if was_broken {
-                info!("{dir} holds again, and is as it was served all along");
-            }
-            return;
-        }
-        replica.serve_app(self.app, Arc::clone(&newer.app)).await;
-        let changes = self.current.changes(&newer);
-        info!("{dir} has changed and is served: {}", changes.join("; "));
-        let authentication = newer.app.authentication();
-        if authentication != self.current.app.authentication()
-            && let Some(warning) = warning(authentication)
-        {
-            warn!("{warning}");
-        }
-        self.current = newer;
     }
 }
 

@@ -9,6 +9,7 @@ mod configuration;
 mod crash;
 mod data_folder;
 mod deploy;
+mod deploy_folder;
 mod exit_codes;
 mod harness;
 mod hostile;

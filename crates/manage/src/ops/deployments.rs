@@ -5,7 +5,7 @@ use keys::permission::{Owner, Reader};
 use keys::{AppId, Authorized, SysRng};
 use store::{AppMaker, AppState, Deployment, DeploymentRow, Note, Operation, Version};
 use tracing::{info, warn};
-use url::Url;
+use url::{Host, Url};
 
 use super::artifacts::{self, Artifacts};
 use crate::deployments::{AppFolder, Deployable, Deployments, NotWritten};
@@ -240,7 +240,8 @@ impl Manage {
     fn check_url(&self, by: &Authorized<Owner>, url: &Url) -> Result<()> {
         let same = |other: &Url| {
             let path = |url: &Url| url.path().trim_end_matches('/').to_owned();
-            url.host() == other.host() && path(url) == path(other)
+            let is_one = url.host() == other.host() || (is_loopback(url) && is_loopback(other));
+            is_one && path(url) == path(other)
         };
         let snapshot = self.replica.last_snapshot();
         let mut others = snapshot.apps().iter().filter(|app| app.id != by.app());
@@ -303,6 +304,16 @@ async fn make(maker: &Arc<dyn AppMaker>, files: Files, public_url: Url) -> Resul
     match app.not_allowed() {
         [] => Ok(app),
         lines => Err(Error::DeploymentNotAllowed(lines.to_vec())),
+    }
+}
+
+/// Whether a URL's host is this machine: requests to any of its names are alike.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -170,6 +170,8 @@ async fn an_app_needs_a_name_and_a_url_of_its_own() {
     let taken = deploy("other", "https://mcp.example.com/helpdesk/").await;
     taken.assert(409, "PublicUrlTaken");
     assert!(taken.message().contains("helpdesk"), "{}", taken.text);
+    assert_eq!(deploy("near", "http://localhost:1/near").await.status, 200);
+    deploy("other", "http://127.0.0.1:2/near/").await.assert(409, "PublicUrlTaken");
     assert_eq!(deploy("other", "https://mcp.example.com/").await.status, 200);
     // It keeps the URL that it was given.
     let answer = self::deploy(&plane, "other", &files(&helpdesk())).await;

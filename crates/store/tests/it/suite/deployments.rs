@@ -341,3 +341,22 @@ async fn versions_come_back_from_a_backup_with_the_one_that_was_in_force() {
         assert_eq!(files.unwrap().get("host.json"), Some(given.as_bytes()));
     }
 }
+
+#[tokio::test]
+async fn a_deployment_into_a_folder_is_recorded_once_and_counts_as_a_change() {
+    let fixture = super::fixture().await;
+    let before = fixture.regenerate(Slot::Primary).await.revision();
+    let note = note(&["host.json"]);
+    for _ in 0..2 {
+        let recorded = fixture.store.record_deployment(&by(fixture.app), "an-id", &note).await;
+        assert_eq!(recorded.unwrap().revision().get(), before.get() + 1);
+    }
+    let mut connection = AnyConnection::connect(&fixture.url()).await.unwrap();
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT caller, detail FROM audit_events WHERE action = 'deployApp'")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].0 == "ada" && rows[0].1.contains("host.json"), "{rows:?}");
+}
