@@ -177,12 +177,14 @@ fn tell(
         "The access keys are those of that time: API keys that were revoked or regenerated since are \
          accepted again. keyward key list shows them, and keyward access-key regenerate ends them."
     };
+    let apps = match restored.apps.as_slice() {
+        [] => "no app".to_owned(),
+        [only] => format!("the app {only}"),
+        apps => format!("the apps {}", apps.join(", ")),
+    };
     output::print(&format!(
-        "Restored the backup of {} into {place}: {} rows, app{} {}.\n\n{keys}\n\nServe it as before, with the \
+        "Restored the backup of {} into {place}: {apps}, {} rows.\n\n{keys}\n\nServe it as before, with the \
          same master key.",
-        summary.taken_at,
-        summary.rows,
-        if restored.apps.len() == 1 { "" } else { "s" },
-        restored.apps.join(", "),
+        summary.taken_at, summary.rows,
     ))
 }
