@@ -257,6 +257,10 @@ impl Error {
                 "ResourceGroupNotFound",
                 format!("The resource group {} was not found here.", Quoted(given)),
             ),
+            Self::AppNotFound(given) if given.is_empty() => missing(
+                "ResourceNotFound",
+                "No app is served here yet: keyward deploy DIR deploys one.".to_owned(),
+            ),
             Self::AppNotFound(given) => {
                 missing("ResourceNotFound", format!("No app {} is served here.", Quoted(given)))
             }

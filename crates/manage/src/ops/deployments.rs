@@ -272,8 +272,14 @@ impl Manage {
             widens_authentication: app.widens_authentication_over(&served.app),
             changed: artifacts::changed(&read, &files),
         };
-        let (folder, told) = (Arc::clone(folder), note.clone());
-        let task = self.tasks.spawn(async move { folder.write(by, read, files, told).await });
+        let (folder, told, name) = (Arc::clone(folder), note.clone(), served.name.clone());
+        let task = self.tasks.spawn(async move {
+            let caller = by.by().to_owned();
+            folder.write(by, read, files, told).await?;
+            info!(caller.name = %caller, app.name = %name,
+                "{caller} deployed into the folder of the app {name}");
+            Ok::<(), NotWritten>(())
+        });
         task.await??;
         let (name, public_url) = (served.name.clone(), served.public_url.clone());
         Ok(Deployed { app, name, version: None, public_url, note })

@@ -48,7 +48,9 @@ fn served(plane: &Plane, app: &str) -> std::sync::Arc<store::AppState> {
 #[tokio::test]
 async fn an_app_is_made_by_its_first_deployment_and_served_when_it_returns() {
     let plane = plane().await;
-    plane.post("listMcpServers", "").await.assert(404, "ResourceNotFound");
+    let nothing = plane.post("listMcpServers", "").await;
+    nothing.assert(404, "ResourceNotFound");
+    assert!(nothing.message().starts_with("No app is served here yet"), "{}", nothing.text);
     let answer = deployed(&plane).await;
     let mut expected = json!({
         "app": "helpdesk",
