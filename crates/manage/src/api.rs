@@ -125,7 +125,7 @@ pub const OPERATIONS: &[Operation] = &[
         name: "listReplicas",
         role: Role::Reader,
         role_for_api_key: None,
-        run: Run::OfApp(|manage, call| Box::pin(replicas::list_replicas(manage, call))),
+        run: Run::OfStore(|manage, call| Box::pin(replicas::list_replicas(manage, call))),
     },
     Operation {
         name: "backupStore",

@@ -11,10 +11,10 @@ use crate::Manage;
 use crate::error::Result;
 use crate::ops::ReplicaStatus;
 
-pub(super) async fn list_replicas(manage: Arc<Manage>, mut call: Call) -> Result<Response> {
-    let by = call.require::<Reader>()?;
+pub(super) async fn list_replicas(manage: Arc<Manage>, mut call: Call<()>) -> Result<Response> {
+    call.require_of_all::<Reader>()?;
     call.members(&[]).await?;
-    let replicas = manage.replicas(&by).await?;
+    let replicas = manage.replicas().await?;
     rendering::json(&ListJson::all(replicas.iter().map(ReplicaJson::from)))
 }
 

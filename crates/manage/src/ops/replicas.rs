@@ -1,5 +1,3 @@
-use keys::Authorized;
-use keys::permission::Reader;
 use store::{ReplicaRow, Revision};
 
 use crate::Manage;
@@ -16,7 +14,7 @@ pub(crate) enum ReplicaStatus {
 
 impl Manage {
     /// Every replica that the database knows, and this one.
-    pub(crate) async fn replicas(&self, _by: &Authorized<Reader>) -> Result<Vec<ReplicaStatus>> {
+    pub(crate) async fn replicas(&self) -> Result<Vec<ReplicaStatus>> {
         let rows = self.store.replicas().await?;
         let own = self.replica.row_id();
         let mut listed: Vec<ReplicaStatus> = rows

@@ -14,6 +14,7 @@ mod paths;
 mod plane;
 mod property;
 mod register;
+mod replicas;
 mod revoking;
 mod servers;
 mod upstreams;
