@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures::future::join_all;
 use keys::Slot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +48,9 @@ const LANES: u32 = 2;
 /// Who changes things in each slot, and how long they pause at least, in milliseconds. Two, since what waits for a
 /// replica waits for 2 s; and not as often as one could, since keys must be good for a while to be seen so.
 const OPERATORS: [u64; 2] = [200, 1_200];
+
+/// Between two questions to a replica that is not ready.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What everybody who asks has in common.
 pub(crate) struct Load {
@@ -155,27 +159,24 @@ impl Load {
         }
     }
 
-    /// Asks every replica with a key that must work and waits until all have answered so; says who has not.
+    /// Asks by every way with keys that must work, until one was let in by each; says by which none was.
     pub(crate) async fn unready(&self, within: Duration) -> Vec<Via> {
-        let until = Instant::now() + within;
-        let mut left: Vec<&Way> = self.ways.iter().collect();
-        let client = Client::new();
-        while !left.is_empty() && Instant::now() < until {
-            let mut still = Vec::new();
-            for way in left {
-                let admitted = match self.issue(way, Slot::Primary).await {
-                    Some(held) => client.ask(&self.recorder, way, &held, Question::Tools).await,
-                    None => false,
-                };
-                if !admitted {
-                    still.push(way);
-                }
+        let asking = self.ways.iter().map(|way| async move {
+            let client = Client::new();
+            while !self.lets_in(&client, way).await {
+                sleep(ASK_AGAIN).await;
             }
-            left = still;
-            if !left.is_empty() {
-                sleep_until(Instant::now() + Duration::from_millis(200)).await;
-            }
+        });
+        let asking = asking.map(|asking| timeout(within, asking));
+        let answers = join_all(asking).await;
+        let unready = self.ways.iter().zip(answers).filter(|(_, answer)| answer.is_err());
+        unready.map(|(way, _)| way.via).collect()
+    }
+
+    async fn lets_in(&self, client: &Client, way: &Way) -> bool {
+        match self.issue(way, Slot::Primary).await {
+            Some(held) => client.ask(&self.recorder, way, &held, Question::Tools).await,
+            None => false,
         }
-        left.into_iter().map(|way| way.via).collect()
     }
 }

@@ -21,6 +21,7 @@ mod report;
 mod scene;
 mod upstream;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -159,10 +160,12 @@ async fn watch(judge: &mut Judge, recorder: &Recorder) {
 
 /// Takes down which replicas do not let anybody in although nothing is wrong.
 async fn never_ready(load: &Load, recorder: &Recorder) {
-    for via in load.unready(READY_WITHIN).await {
-        if let Via::Replica(replica) = via {
-            recorder.misfortune(replica, "it is not ready although all faults have ended");
-        }
+    let unready = load.unready(READY_WITHIN).await.into_iter().filter_map(|via| match via {
+        Via::Replica(replica) => Some(replica),
+        Via::Proxy => None,
+    });
+    for replica in unready.collect::<BTreeSet<_>>() {
+        recorder.misfortune(replica, "it is not ready although all faults have ended");
     }
 }
 

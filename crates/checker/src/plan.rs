@@ -144,7 +144,7 @@ fn fault(kind: FaultKind, wishes: &Wishes, rng: &mut Rng) -> Fault {
         }
         FaultKind::Late => {
             // As late as a renewal bears, for so long that a lease could end meanwhile.
-            let back = wishes.lease * u32::try_from(millis(20..32).as_millis()).unwrap_or(20) / 100;
+            let back = wishes.lease * u32::try_from(millis(18..29).as_millis()).unwrap_or(20) / 100;
             let lasts = wishes.lease + millis(800..1_800);
             let (there, then_down) = (Duration::ZERO, Duration::ZERO);
             Fault::Slow { replica, there, back, lasts, then_down }
