@@ -18,6 +18,8 @@ use http_body_util::Full;
 use keys::{Clock, Grant, Presented, Refusal};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+#[cfg(feature = "broken")]
+use store::broken::{self, Rule};
 use store::{AppState, Claim, CountsBy, Cut, OpenResponse, Replica, Snapshot};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -178,6 +180,10 @@ impl Gateway {
         request: &Request,
         connection: &Connection,
     ) -> Result<Admitted, Refused> {
+        #[cfg(feature = "broken")]
+        if broken::holds_up(Rule::RegisterAfterCheck) {
+            return self.admit_held_up(app, request, connection);
+        }
         if let Some(decided) = connection.last.get(app.id, request) {
             let open = self.open(&decided.claim, connection);
             let snapshot = self.snapshot()?;
@@ -195,6 +201,26 @@ impl Gateway {
         open.accepted();
         let decided = Arc::new(Decided::new(claim, key, grant, &snapshot));
         connection.last.set(app.id, request, &decided);
+        Ok(Admitted { decided, open, snapshot })
+    }
+
+    /// Admits as [`Self::admit`] does, held up between the snapshot and its decision.
+    #[cfg(feature = "broken")]
+    fn admit_held_up(
+        &self,
+        app: &AppState,
+        request: &Request,
+        connection: &Connection,
+    ) -> Result<Admitted, Refused> {
+        let (claim, key) = Self::read(app, request)?;
+        let registered = || self.open(&claim, connection);
+        let early = (!broken::is(Rule::RegisterAfterCheck)).then(registered);
+        let snapshot = self.snapshot()?;
+        std::thread::sleep(broken::REQUEST_HELD_UP);
+        let Entered { grant, .. } = self.enter(&snapshot, &claim, key.as_ref())?;
+        let open = early.unwrap_or_else(registered);
+        open.accepted();
+        let decided = Arc::new(Decided::new(claim, key, grant, &snapshot));
         Ok(Admitted { decided, open, snapshot })
     }
 

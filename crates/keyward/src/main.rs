@@ -92,6 +92,10 @@ fn run(typed: &[OsString]) -> Result<()> {
 
 async fn async_main(arguments: Arguments, program: &str) -> Result<()> {
     let environment = Environment::of_process();
+    #[cfg(feature = "broken")]
+    if let Ok(Some(rule)) = environment.text("KEYWARD_BROKEN") {
+        store::broken::choose(rule).map_err(|error| Error::Unfit(format!("{rule}: {error}")))?;
+    }
     let raw = |settings: Option<&SettingArguments>| {
         read_config(arguments.config.as_deref(), &environment, settings)
     };

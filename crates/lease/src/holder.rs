@@ -2,6 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "broken")]
+use crate::broken::{self, Rule};
 use crate::time::{CATCH_UP, MAX_WALL_OFF_MS};
 use crate::{
     Answer, Instant, Now, Outcome, Renewal, RevisionName, RowId, Settled, Statement, Term, Terms,
@@ -222,7 +224,13 @@ impl Holder {
                 }
                 self.behind(&current, now.boot);
             }
-            Outcome::Granted => self.granted(&call),
+            Outcome::Granted => {
+                self.granted(&call);
+                #[cfg(feature = "broken")]
+                if broken::is(Rule::CountFromReceipt) && call.forfeits == self.forfeits {
+                    self.term.extend(now.boot + self.terms.held());
+                }
+            }
         }
         if self.wall_off_ms > MAX_WALL_OFF_MS {
             self.end();

@@ -155,6 +155,8 @@
 //! # Ok::<(), lease::TermsError>(())
 //! ```
 
+#[cfg(feature = "broken")]
+pub mod broken;
 mod holder;
 mod installer;
 mod name;

@@ -36,6 +36,8 @@ pub use deployments::{
 };
 pub use error::Error;
 pub use lease::Terms as LeaseTerms;
+#[cfg(feature = "broken")]
+pub use lease::broken;
 pub use replica::{
     AppMaker, Claim, Cut, NotInForce, OpenResponse, Replica, ServedApp, Suspended, Unready,
 };

@@ -372,10 +372,15 @@ impl Replica {
     /// admitted has ended and [`Self::shut_down`] has returned.
     pub async fn hold(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let Some(leasing) = &self.leasing else { return };
+        let listening = self.listen(leasing);
+        #[cfg(feature = "broken")]
+        let listening = async {
+            tokio::join!(listening, self.load_late(leasing));
+        };
         tokio::select! {
             () = stop => {}
             () = self.hold_lease(leasing) => {}
-            () = self.listen(leasing) => {}
+            () = listening => {}
         }
     }
 

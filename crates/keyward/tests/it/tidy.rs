@@ -126,6 +126,15 @@ fn nothing_unwanted_is_linked_and_nothing_twice_without_a_reason() {
     assert!(twice.is_empty(), "in two versions: {twice:?}");
 }
 
+#[test]
+fn rules_are_broken_in_no_build_that_does_not_ask_for_it() {
+    for (name, _) in ALLOWED {
+        for Package { name: reached, features, .. } in packages(name) {
+            assert!(!features.contains("broken"), "{name} is built with {reached}'s {features}");
+        }
+    }
+}
+
 /// An expression of SPDX: `AND` binds its parts, `OR` gives a choice.
 fn may_use(licence: &str) -> bool {
     let licence = licence.replace('/', " OR ");
@@ -142,6 +151,7 @@ struct Package {
     name: String,
     version: String,
     licence: String,
+    features: String,
 }
 
 /// What a crate of ours is built from on Linux, itself included. `cargo tree` and not `cargo
@@ -149,7 +159,7 @@ struct Package {
 fn packages(of: &str) -> BTreeSet<Package> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", of, "--edges", "normal", "--prefix", "none", "--no-dedupe"])
-        .args(["--format", "{p}|{l}", "--target", "x86_64-unknown-linux-gnu"])
+        .args(["--format", "{p}|{l}|{f}", "--target", "x86_64-unknown-linux-gnu"])
         .args(["--locked", "--offline"])
         .current_dir(root())
         .output()
@@ -161,10 +171,12 @@ fn packages(of: &str) -> BTreeSet<Package> {
     packages
 }
 
-/// Reads `name v1.2.3 (more)|licence`.
+/// Reads `name v1.2.3 (more)|licence|feature,feature`.
 fn package(line: &str) -> Package {
-    let (package, licence) = line.split_once('|').unwrap();
-    let mut words = package.split(' ');
+    let mut parts = line.split('|');
+    let mut part = || parts.next().unwrap();
+    let mut words = part().split(' ');
     let mut word = || words.next().unwrap().to_owned();
-    Package { name: word(), version: word(), licence: licence.to_owned() }
+    let (name, version) = (word(), word());
+    Package { name, version, licence: part().to_owned(), features: part().to_owned() }
 }

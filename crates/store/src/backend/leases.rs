@@ -94,6 +94,8 @@ pub(crate) async fn perform(
         Statement::Register(renewal) => (REGISTER, renewal),
         Statement::Renew(renewal) => (RENEW, renewal),
     };
+    #[cfg(feature = "broken")]
+    let text = sqlx::AssertSqlSafe(broken(text));
     let (value, change, granted, found, database_wall_ms): (i64, String, i64, i64, i64) =
         sqlx::query_as(text)
             .bind(renewal.id.as_str().to_owned())
@@ -117,6 +119,42 @@ pub(crate) async fn perform(
     Ok(Answer { outcome, database_wall_ms })
 }
 
+/// Takes from a statement what keeps the rule that is broken.
+#[cfg(feature = "broken")]
+fn broken(text: &str) -> String {
+    use lease::broken::{REGISTRATION_HELD_UP, Rule, holds_up, is};
+    const SETTLED: &str = "value = $3 AND change_id = $4";
+    let mut text = text.to_owned();
+    if holds_up(Rule::NoShareLock) {
+        // A registration, between the two things that it does.
+        let held = format!(
+            "held AS (SELECT pg_sleep({}) FROM newest), ",
+            REGISTRATION_HELD_UP.as_secs_f64()
+        );
+        text = text.replace("granted AS (INSERT", &format!("{held}granted AS (INSERT"));
+        text = text.replace("FROM newest WHERE value", "FROM newest, held WHERE value");
+    }
+    if is(Rule::NoShareLock) {
+        text = text.replace(" FOR SHARE", "");
+    }
+    if is(Rule::GrantToLaggard) {
+        text = text.replace("$2, value, change_id, $5", "$2, $3, $4, $5");
+        for (column, settled) in
+            [("settled", ("value", "$3")), ("settled_change", ("change_id", "$4"))]
+        {
+            let (newest, own) = settled;
+            let kept = format!("CASE WHEN {SETTLED} THEN {newest} ELSE {column} END");
+            text = text.replace(&kept, own);
+        }
+        text = text.replace(SETTLED, "TRUE");
+    }
+    if is(Rule::DatabaseClock) {
+        let lives = concat!("ON ", wall_ms!(), " - r.contact_at < r.lease_ms");
+        text = text.replace("ON TRUE", lives);
+    }
+    text
+}
+
 /// What was read of the lease rows.
 pub(crate) struct Read {
     /// What a waiter decides by.
@@ -132,14 +170,12 @@ pub(crate) struct Read {
 /// Whatever keeps the database from answering.
 pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Read> {
     // One statement, and so one state: the first row is there with no replica as well.
-    let rows = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
+    let text = "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
          r.id, r.counter, r.lease_ms, r.settled, r.settled_change, r.name \
-         FROM revision LEFT JOIN replicas r ON TRUE",
-    )
-    .bind(audit_id.to_owned())
-    .fetch_all(connection)
-    .await?;
+         FROM revision LEFT JOIN replicas r ON TRUE";
+    #[cfg(feature = "broken")]
+    let text = sqlx::AssertSqlSafe(broken(text));
+    let rows = sqlx::query(text).bind(audit_id.to_owned()).fetch_all(connection).await?;
     let stands = rows.first().ok_or(Error::corrupt("revision"))?.try_get(0)?;
     let mut read = Read { reading: Reading { stands, rows: Vec::new() }, names: BTreeMap::new() };
     for row in &rows {

@@ -10,9 +10,11 @@ use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use keys::Timestamp;
+#[cfg(feature = "broken")]
+use lease::broken::{self, INSTALLATION_HELD_UP, Rule};
 use lease::{
-    Answer, Arrival, Call, Consequence, Holder, Installer, Loaded, MAX_WALL_OFF_MS, Next, RowId,
-    Terms, Why,
+    Answer, Arrival, Call, Consequence, Holder, Installer, Load, Loaded, MAX_WALL_OFF_MS, Next,
+    RowId, Terms, Why,
 };
 use sqlx::AnyConnection;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -27,7 +29,7 @@ use super::sources::Sources;
 use super::{Replica, Suspended, Unready};
 use crate::backend::leases::{self, Nameplate};
 use crate::hold::{boot, now};
-use crate::{Cut, Error, Result};
+use crate::{Cut, Error, Result, Snapshot};
 
 /// The lease of a replica, and what decides about it.
 pub(crate) struct Leasing {
@@ -241,7 +243,13 @@ impl Replica {
         loop {
             let asked = now();
             leaving.extend(self.cut_if_lapsed(leasing).map(|cut| self.leave(cut)));
-            let next = leasing.holder().next(asked, || RowId::new(Uuid::new_v4().to_string()));
+            let fresh = || RowId::new(Uuid::new_v4().to_string());
+            #[cfg(feature = "broken")]
+            let fresh = || match broken::is(Rule::ReusedId) {
+                true => RowId::new(leasing.nameplate.name.clone()),
+                false => fresh(),
+            };
+            let next = leasing.holder().next(asked, fresh);
             let until = match next {
                 Next::Reload => {
                     loading = Some(self.load_again(leasing).boxed());
@@ -293,6 +301,11 @@ impl Replica {
             }
         };
         leasing.loading.ends(READ);
+        self.decide_by(leasing, load, snapshot, anew).await;
+    }
+
+    /// Lets what was loaded decide, if it may.
+    async fn decide_by(&self, leasing: &Leasing, load: Load, snapshot: Snapshot, anew: bool) {
         let loaded = leasing.installer().loaded(load, snapshot.name());
         let settled = match loaded {
             Loaded::Abandoned => return,
@@ -309,12 +322,43 @@ impl Replica {
                     leasing.without_since.begins(self.clock.now());
                     self.leave(self.cut_all()).await;
                 }
+                #[cfg(feature = "broken")]
+                if broken::is(Rule::AcknowledgeBeforeCut) {
+                    let settled = leasing.installer().cut_done(installing);
+                    leasing.holder().settled(settled, boot());
+                    leasing.wake.notify_one();
+                    sleep(INSTALLATION_HELD_UP).await;
+                    return self.install(snapshot).await;
+                }
+                #[cfg(feature = "broken")]
+                if broken::holds_up(Rule::AcknowledgeBeforeCut) {
+                    sleep(INSTALLATION_HELD_UP).await;
+                }
                 self.install(snapshot).await;
                 leasing.installer().cut_done(installing)
             }
         };
         leasing.holder().settled(settled, boot());
         leasing.wake.notify_one();
+    }
+
+    /// Loads again and again besides, and takes its time with what it has loaded.
+    #[cfg(feature = "broken")]
+    pub(super) async fn load_late(&self, leasing: &Leasing) {
+        if !broken::holds_up(Rule::OlderOverNewer) {
+            return std::future::pending().await;
+        }
+        loop {
+            // Whoever does not ask the installer takes no load from it either.
+            let load = (!broken::is(Rule::OlderOverNewer)).then(|| leasing.installer().begin());
+            let snapshot = self.sources.lock().await.read(&self.store).await;
+            sleep(INSTALLATION_HELD_UP).await;
+            match (snapshot, load) {
+                (Ok(snapshot), None) => self.install(snapshot).await,
+                (Ok(snapshot), Some(load)) => self.decide_by(leasing, load, snapshot, false).await,
+                (Err(_), _) => leasing.holder().reload_failed(boot()),
+            }
+        }
     }
 
     /// Cuts everything where the lease has ended since this was asked last.
