@@ -31,6 +31,9 @@ pub(crate) fn app<'s>(
     headers: &HeaderMap,
 ) -> Result<&'s Arc<AppState>, Refused> {
     const WRONG_HOST: &str = "the Host header names no server here: use the app's public URL";
+    if snapshot.apps().is_empty() {
+        return Err(Refused::NotFound("no app is served here yet".to_owned()));
+    }
     let host = request_host(uri, headers).ok_or(Refused::NotOurs(WRONG_HOST))?;
     // The longest prefix wins: `/a/b` before `/a` before `/`. What is asked at the origin's root, such
     // as /register, is every app's.
@@ -80,7 +83,7 @@ pub(crate) fn target(app: &AppState, path: &str) -> Target {
 }
 
 /// The path below the app's public URL, without its leading slash.
-fn below<'p>(public_url: &Url, path: &'p str) -> Option<&'p str> {
+pub(crate) fn below<'p>(public_url: &Url, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(public_url.path().trim_end_matches('/'))?.strip_prefix('/')
 }
 

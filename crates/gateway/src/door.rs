@@ -231,12 +231,13 @@ impl Gateway {
 
     /// Reads what a request asks for, and with what.
     fn read(app: &AppState, request: &Request) -> Result<(Arc<Claim>, Option<Presented>), Refused> {
-        let server = match address::target(app, request.uri().path()) {
+        let path = request.uri().path();
+        let server = match address::target(app, path) {
             Target::Server(server) => server,
             Target::Register if request.method() == Method::POST && !is_open(app) => {
                 return Err(Refused::NoRegistration);
             }
-            Target::Register | Target::Nothing => return Err(nothing_here(app)),
+            Target::Register | Target::Nothing => return Err(nothing_here(app, path)),
         };
         if !app.app.authentication().admits_api_keys() {
             return Err(access_tokens_only());
@@ -442,7 +443,12 @@ fn is_open(app: &AppState) -> bool {
     app.app.authentication().accepts_everyone()
 }
 
-fn nothing_here(app: &AppState) -> Refused {
+/// Says where the app's servers are to who has found the app.
+fn nothing_here(app: &AppState, path: &str) -> Refused {
+    if address::below(&app.public_url, path).is_none() {
+        let message = "nothing is served at this path: use the URL that you were given";
+        return Refused::NotFound(message.to_owned());
+    }
     let base = app.public_url.as_str().trim_end_matches('/');
     let prefix = app.app.route_prefix();
     let slash = if prefix.is_empty() { "" } else { "/" };

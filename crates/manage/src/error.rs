@@ -382,6 +382,13 @@ impl Error {
                     who(waiting_for)
                 ),
             ),
+            Self::Store(error) if error.is_unavailable() => of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "StoreUnavailable",
+                "The store does not answer, and nothing was changed. Try again; GET /readyz on this \
+                 listener says more."
+                    .to_owned(),
+            ),
             Self::Store(_)
             | Self::Folder(_)
             | Self::TakenBack

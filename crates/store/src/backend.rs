@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use self::address::DatabaseAddress;
-pub(crate) use self::attempt::Attempt;
+pub(crate) use self::attempt::{Attempt, is_away};
 use self::embedded::FolderLock;
 use self::leases::Nameplate;
 pub use self::postgres::{Patience, PostgresSettings};

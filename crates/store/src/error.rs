@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::Version;
+use crate::{Version, backend};
 
 /// What a caller of the store can do about a failure.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +128,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database is away or has too much to do: nothing is durable, and it may go better later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::TooSlow => true,
+            Self::Database(error) => backend::is_away(error),
+            _ => false,
+        }
+    }
+
     pub(crate) const fn corrupt(what: &'static str) -> Self {
         Self::Corrupt { what }
     }

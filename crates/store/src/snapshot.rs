@@ -165,11 +165,27 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
+        let mut access_keys = by_app(
+            sqlx::query_as(
+                "SELECT app_id, id, slot, sealed FROM access_keys WHERE regenerated_at IS NULL",
+            )
+            .fetch_all(&mut *tx)
+            .await?,
+            |(app, id, slot, sealed): (Vec<u8>, Vec<u8>, String, Vec<u8>)| {
+                (app, (id, slot, sealed))
+            },
+        )?;
+        let mut revoked = by_app(
+            sqlx::query_as("SELECT app_id, id FROM revocations").fetch_all(&mut *tx).await?,
+            |row: (Vec<u8>, String)| row,
+        )?;
         let mut rings = BTreeMap::new();
         let mut deployed = Vec::new();
         for (id, name, version, deployment, public_url) in apps {
             let app = app_id(&id)?;
-            rings.insert(app, self.load_ring(&mut *tx, app, &name).await?);
+            let access_keys = access_keys.remove(&app).unwrap_or_default();
+            let revoked = revoked.remove(&app).unwrap_or_default();
+            rings.insert(app, self.ring(app, &name, access_keys, &revoked)?);
             if let Some(version) = version {
                 let deployment = deployment.ok_or(Error::corrupt("deployed version"))?;
                 deployed.push(Current::new(app, name, version, deployment, public_url)?);
@@ -179,20 +195,14 @@ impl Store {
         Ok(Trust { revision, change, rings, deployed })
     }
 
-    async fn load_ring(
+    fn ring(
         &self,
-        tx: &mut sqlx::AnyConnection,
         app: AppId,
         name: &str,
+        access_keys: Vec<(Vec<u8>, String, Vec<u8>)>,
+        revoked: &[String],
     ) -> Result<KeyRing> {
-        let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
-            "SELECT id, slot, sealed FROM access_keys \
-             WHERE app_id = $1 AND regenerated_at IS NULL",
-        )
-        .bind(app.as_bytes().to_vec())
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut access_keys = rows
+        let mut access_keys = access_keys
             .into_iter()
             .map(|(id, slot, sealed)| {
                 let slot = parse_slot(&slot)?;
@@ -209,15 +219,22 @@ impl Store {
         }) else {
             return Err(Error::corrupt("set of access keys"));
         };
-        let revoked: Vec<(String,)> =
-            sqlx::query_as("SELECT id FROM revocations WHERE app_id = $1")
-                .bind(app.as_bytes().to_vec())
-                .fetch_all(&mut *tx)
-                .await?;
         let revoked = revoked
-            .into_iter()
-            .map(|(id,)| id.parse().map_err(|_| Error::corrupt("revoked id")))
+            .iter()
+            .map(|id| id.parse().map_err(|_| Error::corrupt("revoked id")))
             .collect::<Result<Vec<_>>>()?;
         Ok(KeyRing::new(app, primary, secondary, revoked))
     }
+}
+
+/// Sorts rows by the app that each begins with.
+fn by_app<R, V>(
+    rows: Vec<R>,
+    split: impl Fn(R) -> (Vec<u8>, V),
+) -> Result<BTreeMap<AppId, Vec<V>>> {
+    let mut sorted: BTreeMap<AppId, Vec<V>> = BTreeMap::new();
+    for (app, value) in rows.into_iter().map(split) {
+        sorted.entry(app_id(&app)?).or_default().push(value);
+    }
+    Ok(sorted)
 }

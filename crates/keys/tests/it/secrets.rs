@@ -17,6 +17,7 @@ use crate::support::{WHOLE, app, issue, key_id, primary, ring};
 /// it, as narrowly as it goes.
 const MAY_EXPOSE: &[(&str, &str)] = &[
     ("keys/src/", "defines it"),
+    ("checker/src/", "asks with issued keys, as their holders do"),
     ("keys/benches/", "measures checking the texts"),
     ("keyward/src/", "prints an issued key or the operator token, writes their files"),
     ("manage/src/", "answers with an issued key"),

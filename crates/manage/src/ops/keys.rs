@@ -178,6 +178,9 @@ impl Manage {
     ) -> Result<T> {
         let replica = Arc::clone(&self.replica);
         let task = self.tasks.spawn(async move {
+            // Replicas that are behind would stay so if changes came faster than they read them. A replica
+            // without a lease waits for one, and not for long: keys must be ended in bad times as well.
+            replica.admit().await.unwrap_or(());
             match change.await {
                 Ok((change, made)) => match replica.in_force(&change).await {
                     Ok(()) => Ok(made),

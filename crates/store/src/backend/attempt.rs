@@ -80,6 +80,14 @@ fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the database is away or has too much to do: class 53, `query_canceled`, and a pool that has no
+/// connection to give.
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+    let has_none = matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed);
+    let is_busy = code(error).is_some_and(|code| code.starts_with("53") || code == "57014");
+    has_none || is_busy || is_lost(error)
+}
+
 fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
