@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::listener::{self, Answer, Shutdown};
 use crate::place::Place;
 use crate::ready::Ready;
-use crate::running::{self, Endpoint};
+use crate::running::{self, Announced, Endpoint};
 use crate::{descriptors, limits, log};
 
 /// Serves until a signal ends it.
@@ -120,8 +120,7 @@ pub(crate) async fn run(
         }
         () = signals.next() => {}
     }
-    drop(announced);
-    running.end(signals).await;
+    running.end(signals, announced).await;
     Ok(())
 }
 
@@ -424,9 +423,9 @@ impl Running {
         };
     }
 
-    /// Lets who sends requests look elsewhere, then lets requests end, then ends them; a second signal ends
-    /// everything at once.
-    async fn end(self, mut signals: Signals) {
+    /// Lets who sends requests look elsewhere, while commands still find it, then lets requests end, then ends
+    /// them; a second signal ends everything at once.
+    async fn end(self, mut signals: Signals, announced: Announced) {
         self.replica.drain();
         self.shutdown.drain.cancel();
         if !self.times.drain.is_zero() {
@@ -440,6 +439,7 @@ impl Running {
                 }
             }
         }
+        drop(announced);
         info!("Ending: requests have {} s to end", self.times.grace.as_secs_f32());
         self.shutdown.soft.cancel();
         self.stop_chores.cancel();

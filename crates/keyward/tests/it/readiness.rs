@@ -117,6 +117,7 @@ fn a_replica_that_drains_serves_on_and_lets_each_connection_go_with_its_next_ans
     let answer = server.tool(&key, "Greet", &serde_json::json!({ "name": "Ada" }));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.head.to_ascii_lowercase().contains("\r\nconnection: close"), "{answer:?}");
+    sandbox.run(&["key", "list"]).ok();
     server.signal(Signal::TERM);
     assert_eq!(server.wait(), 0);
 
