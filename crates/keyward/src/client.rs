@@ -100,9 +100,12 @@ impl Client {
         if let Ok(answer) = timeout(limits::SAY_AFTER, &mut changing).await {
             return answer;
         }
+        // A deployment may be what makes the app.
+        let (http, url, token) = (self.http.clone(), self.url.clone(), self.token.clone());
+        let of_all = Self { http, url, token, app: None };
         let saying = async {
             // That nobody can say it is no failure of the change.
-            if let Ok(replicas) = self.call("listReplicas", &[], &no_body()).await
+            if let Ok(replicas) = of_all.call("listReplicas", &[], &no_body()).await
                 && let Some(text) = waiting_for(&replicas)
             {
                 output::tell(&text);

@@ -38,7 +38,7 @@ async fn deploy(dir: &Path, arguments: &DeployArguments, around: &Surroundings<'
         body.insert("publicUrl".to_owned(), url.as_str().into());
     }
     let client = Client::find(&arguments.call, around)?.of_app(app);
-    let answer = client.call("deployApp", &[], &Value::Object(body)).await?;
+    let answer = client.change("deployApp", &Value::Object(body)).await?;
     if arguments.call.json {
         return output::print_json(&answer);
     }
@@ -69,7 +69,7 @@ async fn roll_back(
     if let (Some(version), Some(body)) = (version, body.as_object_mut()) {
         body.insert("version".to_owned(), version.into());
     }
-    let answer = client.call("rollbackDeployment", &[], &body).await;
+    let answer = client.change("rollbackDeployment", &body).await;
     let answer = answer.map_err(|error| match error {
         Error::Rejected { code, message } if code == "RollbackWidensAuthentication" => {
             let message = message.replace("send force true", "add --force");

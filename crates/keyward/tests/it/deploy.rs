@@ -290,7 +290,9 @@ fn what_is_deployed_by_one_replica_is_in_force_on_the_other_when_it_returns() {
     );
     // One that is gone is waited for once.
     other.kill();
-    pair.run("one", &["deploy", "tools"]).ok();
+    let done = pair.run("one", &["deploy", "tools"]);
+    assert!(done.err.contains("Waiting for "), "{done:?}");
+    done.ok();
     assert_eq!(greet(&one, "tools", &key).status, 404);
 }
 
