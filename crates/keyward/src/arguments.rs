@@ -306,8 +306,8 @@ pub(crate) struct DataDirArgument {
 pub(crate) struct CallArguments {
     /// The management URL [default: that of the data folder's server]
     ///
-    /// KEYWARD_MANAGE_URL names one as well. KEYWARD_TOKEN then holds the operator token, unless
-    /// the server runs on this machine.
+    /// KEYWARD_MANAGE_URL names one as well. KEYWARD_TOKEN then holds the operator token, unless a
+    /// server of this user listens there, or --data-dir names the folder that has it.
     #[arg(long, value_name = "URL")]
     pub(crate) manage_url: Option<String>,
     #[command(flatten)]

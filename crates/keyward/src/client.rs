@@ -44,7 +44,8 @@ pub(crate) struct Client {
 
 impl Client {
     /// Finds the server and the token: the URL that is given, or the one that the data folder's
-    /// server announces; the token that is given, or the data folder's.
+    /// server announces; the token that is given, or the data folder's. A token that was only found
+    /// is sent to nobody but the server that has it.
     pub(crate) fn find(call: &CallArguments, around: &Surroundings<'_>) -> Result<Self> {
         let given = match &call.manage_url {
             Some(url) => Some(url.clone()),
@@ -56,14 +57,10 @@ impl Client {
             (Some(url), Some(token)) => (url, token),
             (None, Some(token)) => (own_url(call, around)?, token),
             (Some(url), None) => {
-                // A token that was only found must not leave this machine.
-                if !config::is_loopback(&url) && call.data_dir.data_dir.is_none() {
-                    return Err(Error::Usage(format!(
-                        "no token is given for {url}: set KEYWARD_TOKEN to an operator token of that \
-                         server (the one that was found on this machine is not sent to others)"
-                    )));
-                }
-                let data_dir = find_data_dir(call.data_dir.data_dir.as_ref(), around)?;
+                let data_dir = match &call.data_dir.data_dir {
+                    named @ Some(_) => find_data_dir(named.as_ref(), around)?,
+                    None => data_dir_at(&url, around)?,
+                };
                 (url, token_of(&data_dir)?)
             }
             (None, None) => {
@@ -240,10 +237,7 @@ impl Download<'_> {
 
 /// Finds the data folder: the one that is named, `./.keyward`, or that of the only running server.
 pub(crate) fn find_data_dir(named: Option<&PathBuf>, around: &Surroundings<'_>) -> Result<DataDir> {
-    let named = named
-        .cloned()
-        .or_else(|| around.environment.path("KEYWARD_DATA_DIR"))
-        .or_else(|| around.configured_data_dir.clone());
+    let named = named.cloned().or_else(|| configured(around));
     if let Some(path) = named {
         return DataDir::open(&path)?.ok_or_else(|| {
             Error::Unreachable(format!(
@@ -273,6 +267,29 @@ pub(crate) fn find_data_dir(named: Option<&PathBuf>, around: &Surroundings<'_>) 
             Err(Error::Usage(format!("several servers run on this machine, choose one:{lines}")))
         }
     }
+}
+
+/// Finds the data folder whose server says that it is reached at this URL.
+fn data_dir_at(url: &Url, around: &Surroundings<'_>) -> Result<DataDir> {
+    let nearest = configured(around).unwrap_or_else(|| data_dir::IN_APP_FOLDER.into());
+    let nearest = DataDir::open(&nearest)?.filter(|data_dir| {
+        running::endpoint(data_dir).is_some_and(|endpoint| endpoint.manage_url == *url)
+    });
+    let served = || running::served(around.environment).into_iter();
+    nearest
+        .or_else(|| served().find(|(_, own)| own.manage_url == *url).map(|(data_dir, _)| data_dir))
+        .ok_or_else(|| {
+            Error::Usage(format!(
+                "no server of this user says that it listens at {url}, and no token is sent to \
+                 others: set KEYWARD_TOKEN to an operator token of that server, or name the data \
+                 folder whose token it takes with --data-dir"
+            ))
+        })
+}
+
+fn configured(around: &Surroundings<'_>) -> Option<PathBuf> {
+    let named = around.environment.path("KEYWARD_DATA_DIR");
+    named.or_else(|| around.configured_data_dir.clone())
 }
 
 fn own_url(call: &CallArguments, around: &Surroundings<'_>) -> Result<Url> {

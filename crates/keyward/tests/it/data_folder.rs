@@ -1,7 +1,9 @@
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
-use crate::harness::Sandbox;
+use crate::harness::{Done, Sandbox, Server};
 
 #[test]
 fn a_data_folder_and_all_in_it_is_for_its_owner_alone() {
@@ -104,4 +106,34 @@ fn files_that_lead_out_of_the_app_folder_are_refused() {
     symlink("../outside.json", sandbox.path("tools/parameters.json")).unwrap();
     let refused = sandbox.run_with(sandbox.serve_command(&[]), "");
     refused.failed(3, &["parameters.json", "leads out of the app folder"]);
+}
+
+#[test]
+fn a_token_that_was_only_found_is_sent_to_nobody_but_the_server_that_has_it() {
+    let sandbox = Sandbox::new();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let other_url = format!("http://{}", other.local_addr().unwrap());
+    let one = sandbox.serve_with(&["--data-dir", "one"]);
+    let list = |url: &str, more: &[&str]| {
+        sandbox.run(&[&["key", "list", "--json", "--manage-url", url], more].concat())
+    };
+    let refused = |done: &Done| done.failed(2, &[&other_url, "KEYWARD_TOKEN", "--data-dir"]);
+    refused(&list(&other_url, &[]));
+    let mut named = sandbox.command(&["key", "list", "--manage-url", &other_url]);
+    named.env("KEYWARD_DATA_DIR", "one");
+    refused(&sandbox.run_with(named, ""));
+
+    // Of several servers, the URL chooses one.
+    let two = sandbox.serve_with(&["--data-dir", "two"]);
+    sandbox.run(&["key", "list"]).failed(2, &["several servers"]);
+    sandbox.run(&["key", "issue", "-q", "--label", "mine", "--data-dir", "two"]).ok();
+    let url_of = |server: &Server| format!("http://{}", server.manage_listen());
+    assert!(!list(&url_of(&one), &[]).ok().contains("mine"));
+    assert!(list(&url_of(&two), &[]).ok().contains("mine"));
+    refused(&list(&other_url, &[]));
+    let accepted = other.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(accepted, Err(ErrorKind::WouldBlock));
+    // A folder that is named says whose token is meant.
+    list(&url_of(&two), &["--data-dir", "one"]).failed(5, &["InvalidAuthenticationToken"]);
 }
