@@ -43,7 +43,7 @@ fn apps_come_to_a_server_that_runs_and_each_has_keys_of_its_own() {
     let sandbox = Sandbox::new();
     let server = serve(&sandbox, &[]);
     assert_eq!(server.ready["app"], Value::Null);
-    assert_eq!(greet(&server, "tools", "x").status, 403, "nothing is there yet");
+    assert_eq!(greet(&server, "tools", "x").status, 404, "nothing is there yet");
     let told = sandbox.run(&["deploy", "tools"]).ok();
     assert!(told.starts_with("tools: version 1 deployed, and is in force everywhere"), "{told}");
     assert!(told.contains("/tools/api/mcpservers/first/mcp"), "{told}");
