@@ -70,7 +70,7 @@ Relative paths in the file begin at the file's folder. Durations are numbers wit
         page,
         "\n### `[[operator]]`\n\nSomebody who may call the management plane besides the data folder's \
          own operator, who is an owner and is named `operator`. Each has {}: a name for audit rows; \
-         `reader` (lists), `issuer` (issues API keys too) or `owner` (revokes and regenerates too); and \
+         `reader` (lists), `issuer` (issues API keys too) or `owner` (revokes, regenerates, deploys and backs up too); and \
          a file with an operator token, which others than its owner and group cannot read. No two \
          operators have the same token.\n",
         OPERATOR_FIELDS.map(|field| format!("`{field}`")).join(", ")

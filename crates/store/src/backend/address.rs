@@ -25,7 +25,8 @@ impl DatabaseAddress {
         let url = Url::parse(text).map_err(|error| {
             format!(
                 "is no URL: {error}; expected postgres://USER@HOST/DATABASE, with %23 for a # in a \
-                 password, %2F for a / and %40 for an @"
+                 password, %2F for a / and %40 for an @; or, for a Unix socket, \
+                 postgres:///DATABASE?user=USER&host=/run/postgresql"
             )
         })?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
@@ -161,6 +162,7 @@ mod tests {
             ("postgres://ada@db/x?pasword=s3cret", "the parameter pasword"),
             ("postgres://ada:s3cret@db/x?sslmode=allow", "no sslmode that is known"),
             ("postgres://ada:half#s3cret@db/x", "%23"),
+            ("postgres://ada@/x?host=/run/postgresql", "///DATABASE?user=USER&host=/run/"),
         ] {
             let why = DatabaseAddress::parse(text).unwrap_err();
             assert!(why.contains(words) && !why.contains("s3cret"), "{text}: {why}");
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn only_a_server_that_is_near_or_proves_who_it_is_is_trusted() {
         for (text, is) in [
-            ("postgres:///keyward?host=/var/run/postgresql", true),
+            ("postgres:///keyward?user=ada&host=/run/postgresql", true),
             ("postgres://ada@%2Fvar%2Frun%2Fpostgresql/keyward", true),
             ("postgres://ada@localhost/keyward", true),
             ("postgres://ada@[::1]/keyward", true),
