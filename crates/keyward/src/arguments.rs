@@ -101,8 +101,8 @@ pub(crate) enum Command {
     /// Every replica is given the same one, and needs it for as long as the keys are to be good: keep a
     /// copy where the database's backups are not. The file gets mode 0600 and must not be there yet.
     #[command(
-        after_help = "Example:\n  keyward master-key /etc/keyward/master-key\n  keyward serve my-tools \
-                      --store-url postgres://keyward@db/keyward --master-key-file /etc/keyward/master-key"
+        after_help = "Example:\n  keyward master-key /etc/keyward/master-key\n  keyward serve my-tools \\\n    \
+                      --store-url postgres://keyward@db/keyward \\\n    --master-key-file /etc/keyward/master-key"
     )]
     MasterKey {
         /// The file

@@ -1,5 +1,6 @@
 //! What a command prints: on standard output what was asked for, on standard error what to know.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -45,6 +46,13 @@ pub(crate) fn confirm(question: &str, word: &str) -> Result<bool> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(Error::io("read the confirmation"))?;
     Ok(answer.trim().eq_ignore_ascii_case(word))
+}
+
+/// Says how many there are of something.
+pub(crate) fn counted(count: impl Display, what: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Lays rows out in columns, two spaces apart.

@@ -37,7 +37,7 @@ use crate::listener::{self, Answer, Shutdown};
 use crate::place::Place;
 use crate::ready::Ready;
 use crate::running::{self, Announced, Endpoint};
-use crate::{descriptors, limits, log};
+use crate::{descriptors, limits, log, output};
 
 /// Serves until a signal ends it.
 pub(crate) async fn run(
@@ -199,7 +199,7 @@ async fn shared_token(
     match shared.map_err(unreadable_store)? {
         Some(shared) if !shared.matches(token.expose()) => {
             data_dir.replace_operator_token(&shared)?;
-            info!("The database's operator token is the one in {path} from now on");
+            info!("{path} has the database's operator token from now on, in place of its own");
             Ok(shared)
         }
         Some(_) => Ok(token),
@@ -470,7 +470,7 @@ impl Running {
             return;
         }
         let open = self.replica.open_count();
-        info!("Ending {open} responses that are still open");
+        info!("Ending what is still open: {}", output::counted(open, "response"));
         self.replica.shut_down().await;
         // What was cut has its last bytes to write; then nothing is waited for.
         let last = tokio::time::timeout(limits::LAST_BYTES, self.connections.wait());

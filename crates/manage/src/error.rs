@@ -315,7 +315,8 @@ impl Error {
             Self::ApiKeyNotFound(given) => missing(
                 "ApiKeyNotFound",
                 format!(
-                    "The app's register has no API key {}: listMcpApiKeys lists them.",
+                    "The app's register has no API key {}: listMcpApiKeys (keyward key list) lists \
+                     them.",
                     Quoted(given)
                 ),
             ),
@@ -352,17 +353,21 @@ impl Error {
             ),
             Self::DeploymentNotFound(Some(version)) => missing(
                 "DeploymentNotFound",
-                format!("No version {version} of the app is kept: listMcpDeployments lists them."),
+                format!(
+                    "No version {version} of the app is kept: listMcpDeployments (keyward deploy --list) \
+                     lists them."
+                ),
             ),
             Self::DeploymentNotFound(None) => missing(
                 "DeploymentNotFound",
-                "No version before the one in force is kept: listMcpDeployments lists them."
+                "No version before the one in force is kept: listMcpDeployments (keyward deploy --list) \
+                 lists them."
                     .to_owned(),
             ),
             Self::DeploymentConflict => conflict(
                 "DeploymentConflict",
                 "Somebody else changed the app meanwhile, and nothing of this was deployed: look at \
-                 listMcpDeployments, and send it again."
+                 listMcpDeployments (keyward deploy --list), and send it again."
                     .to_owned(),
             ),
             Self::RollbackWidensAuthentication { from, to } => conflict(
@@ -378,7 +383,7 @@ impl Error {
                 "NotYetInForce",
                 format!(
                     "The change is durable, so do not repeat it; but {} may still go by what was \
-                     before. It is in force once listMcpAccessKeys says so.",
+                     before. It is in force once listMcpAccessKeys (keyward access-key list) says so.",
                     who(waiting_for)
                 ),
             ),

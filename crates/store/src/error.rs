@@ -70,7 +70,7 @@ pub enum Error {
     /// An app that this replica serves from a folder is deployed in the store as well.
     #[error(
         "the app {0} is deployed in the store, and served from a folder here: serve without a folder, or \
-         give the folder's app another name"
+         give the folder's app another name with --app-name"
     )]
     TwoSources(String),
     /// A row does not hold what this version writes: the file was altered, or is of a newer version.

@@ -52,6 +52,9 @@ pub(crate) struct BackupArguments {
     call: CallArguments,
 }
 
+const NOTHING: &str = "has no database, so that there is nothing to back up: where the folder is that of a replica \
+    on PostgreSQL, name the database with --store-url";
+
 /// Takes a backup. The file gets its name when it is whole.
 pub(crate) async fn run(
     arguments: &BackupArguments,
@@ -76,12 +79,13 @@ pub(crate) async fn run(
         }));
     }
     output::print(&format!(
-        "Backed up {} rows at revision {} into {shown}.\n\
+        "Backed up {} at revision {} into {shown}.\n\
          \n\
          It holds no master key, and opens no access key without: keep copies of the master keys, and not \
          beside the backups. Not in it either are the folder of an app that is served from one, and the \
          configuration.",
-        summary.rows, summary.revision
+        output::counted(summary.rows, "row"),
+        summary.revision
     ))
 }
 
@@ -145,7 +149,7 @@ async fn open(
     }
     let data_dir = client::find_data_dir(arguments.call.data_dir.data_dir.as_ref(), around)?;
     if !data_dir.path().join(DATABASE).exists() {
-        return Err(unfit(data_dir.path(), "has no database, so that there is nothing to back up"));
+        return Err(unfit(data_dir.path(), NOTHING));
     }
     direct::open(&data_dir, masters, clock).await
 }

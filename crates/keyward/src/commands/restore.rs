@@ -175,7 +175,9 @@ fn tell(
          now. Issue new ones (keyward key issue) and hand them out."
     } else {
         "The access keys are those of that time: API keys that were revoked or regenerated since are \
-         accepted again. keyward key list shows them, and keyward access-key regenerate ends them."
+         accepted again, and keyward key list shows them. API keys that were issued from them \
+         since are accepted too, and no list shows them. Regenerating both access keys (keyward access-key \
+         regenerate) ends them all."
     };
     let apps = match restored.apps.as_slice() {
         [] => "no app".to_owned(),
@@ -183,8 +185,9 @@ fn tell(
         apps => format!("the apps {}", apps.join(", ")),
     };
     output::print(&format!(
-        "Restored the backup of {} into {place}: {apps}, {} rows.\n\n{keys}\n\nServe it as before, with the \
+        "Restored the backup of {} into {place}: {apps}, {}.\n\n{keys}\n\nServe it as before, with the \
          same master key.",
-        summary.taken_at, summary.rows,
+        summary.taken_at,
+        output::counted(summary.rows, "row"),
     ))
 }

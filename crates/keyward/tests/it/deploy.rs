@@ -94,6 +94,9 @@ fn a_new_version_ends_the_streams_of_what_is_gone_and_a_rollback_brings_it_back(
     assert!(!has_ended(&mut stays) && !has_ended(&mut others));
     assert_eq!(greet(&server, "tools", &tools).status, 404);
 
+    sandbox
+        .run(&["deploy", "--rollback", "99", "--app", "tools"])
+        .failed(6, &["version 99", "keyward deploy --list"]);
     let told = sandbox.run(&["deploy", "--rollback", "--app", "tools"]).ok();
     assert!(told.contains("version 3 restores version 1"), "{told}");
     assert_eq!(greet(&server, "tools", &tools).status, 200);
@@ -131,6 +134,10 @@ fn a_folder_that_does_not_hold_is_told_as_serve_tells_it_and_is_not_sent() {
     sandbox.run(&["deploy", "none"]).failed(3, &["there is no folder none"]);
     sandbox.run(&["deploy"]).failed(2, &["<DIR>"]);
     sandbox.run(&["deploy", "--force"]).failed(2, &["--rollback"]);
+    for version in ["abc", "tools"] {
+        let done = sandbox.run(&["deploy", "--rollback", version]);
+        done.failed(2, &[version, "number of a version", "--app"]);
+    }
     sandbox.run(&["serve"]).failed(2, &["keyward serve DIR", "--data-dir"]);
 }
 
@@ -301,6 +308,7 @@ fn a_folder_and_a_database_do_not_serve_one_app_together() {
     let pair = Pair::new();
     let served = pair.with_store(pair.sandbox.serve_command(&["--data-dir", "folder"]));
     let folder = pair.sandbox.serve_by(served);
+    pair.run("folder", &["backup", "copy", "--direct"]).failed(3, &["folder", "--store-url"]);
     pair.run("folder", &["deploy", "tools"]).failed(2, &["serve without a folder"]);
     let replica = pair.serve("replica");
     pair.run("replica", &["deploy", "tools"]).ok();

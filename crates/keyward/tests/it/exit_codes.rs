@@ -25,7 +25,8 @@ fn each_kind_of_failure_has_its_exit_code() {
         .failed(5, &["InvalidAuthenticationToken", "keyward token"]);
     let no_key = "01890000-0000-7000-8000-000000000000";
     call(&["key", "show", no_key], &server.token).failed(6, &[no_key, "key list"]);
-    call(&["key", "revoke", no_key], &server.token).failed(6, &["ApiKeyNotFound"]);
+    call(&["key", "revoke", no_key], &server.token)
+        .failed(6, &["ApiKeyNotFound", "(keyward key list)"]);
     call(&["key", "issue", "--server", "none"], &server.token).failed(6, &["McpServerNotFound"]);
     call(&["key", "issue", "--scope", "none"], &server.token).failed(6, &["McpServerNotFound"]);
     call(&["key", "issue", "--scope", "first/None"], &server.token).failed(2, &["InvalidScope"]);
