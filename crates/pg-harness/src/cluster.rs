@@ -23,17 +23,29 @@ const WALL_CLOCK: &str = "wall-clock";
 /// Runs a server for as long as its standard input is open, restarts it when told how to end it, and
 /// leaves nothing behind. It has a process group of its own, so that what kills the test program's group
 /// does not keep it from cleaning up.
+///
+/// A server that does not end in time is killed with all its processes. That is needed under libfaketime, which
+/// reads the clock in signal handlers, and so once in some hundreds of restarts leaves one that hangs.
 const SUPERVISOR: &str = r#"
 dir=$1
 shift
-"$@" >>"$dir/log" 2>&1 &
-while read -r signal; do
-    kill -"$signal" $!
-    wait $!
+begin() {
     "$@" >>"$dir/log" 2>&1 &
+    server=$!
+}
+end() {
+    kill -"$1" $server
+    (sleep 15; kill -KILL $(cat /proc/$server/task/$server/children) $server) &
+    watchdog=$!
+    wait $server
+    kill $watchdog
+}
+begin "$@"
+while read -r signal; do
+    end "$signal"
+    begin "$@"
 done
-kill -QUIT $!
-wait $!
+end QUIT
 rm -rf "$dir"
 "#;
 
