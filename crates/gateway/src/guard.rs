@@ -48,7 +48,7 @@ pub(crate) enum Ended<E> {
     Body(#[source] E),
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for Guarded<B> {
     type Data = Bytes;
     type Error = Ended<B::Error>;
 
@@ -76,7 +76,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        this.body = None;
+        if let Some(body) = this.body.take() {
+            this.open.leave_behind(body);
+        }
         if this.is_stream && this.is_between_events {
             // A comment: clients of event streams pass over it, people who look on do not.
             let farewell = Bytes::from(format!(": {cut}\n\n"));

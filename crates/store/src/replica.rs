@@ -356,6 +356,10 @@ impl Replica {
         loop {
             tokio::time::sleep(LOOK_AT_CLOCK).await;
             self.open.cut_expired();
+            for thing in self.open.take_left() {
+                drop(thing);
+                tokio::task::coop::consume_budget().await;
+            }
             if let Some(cut) = self.leasing.as_ref().and_then(|leasing| self.cut_if_lapsed(leasing))
             {
                 self.leave(cut).await;

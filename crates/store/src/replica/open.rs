@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -109,6 +110,14 @@ struct Shard {
     /// No key of an open response that is not cut ends before this.
     earliest: Timestamp,
     uses: BTreeMap<(AppId, ApiKeyId), Timestamp>,
+    left: Left,
+}
+
+/// What cut responses have left behind, and how much of it was there when it was looked at last.
+#[derive(Default)]
+struct Left {
+    things: Vec<Box<dyn Any + Send>>,
+    seen: usize,
 }
 
 /// How many requests were admitted.
@@ -239,6 +248,19 @@ impl OpenResponses {
         sum
     }
 
+    /// Gives what cut responses have left behind, once no more has come since this was asked last.
+    pub(crate) fn take_left(&self) -> Vec<Box<dyn Any + Send>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let left = &mut lock(shard).left;
+            if left.things.len() == left.seen {
+                all.append(&mut left.things);
+            }
+            left.seen = left.things.len();
+        }
+        all
+    }
+
     pub(crate) fn take_uses(&self) -> Vec<(AppId, ApiKeyId, Timestamp)> {
         let now = self.clock.now();
         let mut all = Vec::new();
@@ -271,6 +293,7 @@ impl Default for Shard {
             open: BTreeMap::new(),
             earliest: NEVER,
             uses: BTreeMap::new(),
+            left: Left::default(),
         }
     }
 }
@@ -369,6 +392,12 @@ impl OpenResponse {
             Some((cut, _)) => Poll::Ready(cut.clone()),
             None => Poll::Pending,
         }
+    }
+
+    /// Takes what is of no more use once it was cut, and has [`crate::Replica::tend`] drop it a moment later:
+    /// where many are cut at once, all their clients are told before connections to upstreams are closed.
+    pub fn leave_behind(&self, thing: impl Send + 'static) {
+        self.all.shard(self.id).left.things.push(Box::new(thing));
     }
 
     /// Waits until it must end.
