@@ -1,4 +1,6 @@
 mod decided;
+#[cfg(feature = "broken")]
+mod held_up;
 mod probe;
 
 use std::convert::Infallible;
@@ -201,26 +203,6 @@ impl Gateway {
         open.accepted();
         let decided = Arc::new(Decided::new(claim, key, grant, &snapshot));
         connection.last.set(app.id, request, &decided);
-        Ok(Admitted { decided, open, snapshot })
-    }
-
-    /// Admits as [`Self::admit`] does, held up between the snapshot and its decision.
-    #[cfg(feature = "broken")]
-    fn admit_held_up(
-        &self,
-        app: &AppState,
-        request: &Request,
-        connection: &Connection,
-    ) -> Result<Admitted, Refused> {
-        let (claim, key) = Self::read(app, request)?;
-        let registered = || self.open(&claim, connection);
-        let early = (!broken::is(Rule::RegisterAfterCheck)).then(registered);
-        let snapshot = self.snapshot()?;
-        std::thread::sleep(broken::REQUEST_HELD_UP);
-        let Entered { grant, .. } = self.enter(&snapshot, &claim, key.as_ref())?;
-        let open = early.unwrap_or_else(registered);
-        open.accepted();
-        let decided = Arc::new(Decided::new(claim, key, grant, &snapshot));
         Ok(Admitted { decided, open, snapshot })
     }
 
