@@ -113,12 +113,18 @@ struct Shard {
     left: Left,
 }
 
-/// What cut responses have left behind, and how much of it was there when it was looked at last.
+/// What cut responses have left behind.
 #[derive(Default)]
 struct Left {
     things: Vec<Box<dyn Any + Send>>,
+    /// How many there were when they were looked at last.
     seen: usize,
+    /// How often they were looked at since there are any.
+    looks: u8,
 }
+
+/// How often what is left behind is looked at before it is taken, though more may still come.
+const MOST_LOOKS: u8 = 10;
 
 /// How many requests were admitted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -248,17 +254,10 @@ impl OpenResponses {
         sum
     }
 
-    /// Gives what cut responses have left behind, once no more has come since this was asked last.
+    /// Gives what cut responses have left behind, once no more has come since this was asked last, and from time
+    /// to time where more always comes.
     pub(crate) fn take_left(&self) -> Vec<Box<dyn Any + Send>> {
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            let left = &mut lock(shard).left;
-            if left.things.len() == left.seen {
-                all.append(&mut left.things);
-            }
-            left.seen = left.things.len();
-        }
-        all
+        self.shards.iter().flat_map(|shard| lock(shard).left.take()).collect()
     }
 
     pub(crate) fn take_uses(&self) -> Vec<(AppId, ApiKeyId, Timestamp)> {
@@ -302,6 +301,19 @@ impl Shard {
     fn note(&mut self, app: AppId, id: ApiKeyId, at: Timestamp) {
         let latest = self.uses.entry((app, id)).or_insert(at);
         *latest = at.max(*latest);
+    }
+}
+
+impl Left {
+    fn take(&mut self) -> Vec<Box<dyn Any + Send>> {
+        let is_all = self.things.len() == self.seen || self.looks >= MOST_LOOKS;
+        if is_all {
+            (self.seen, self.looks) = (0, 0);
+            return std::mem::take(&mut self.things);
+        }
+        self.seen = self.things.len();
+        self.looks += 1;
+        Vec::new()
     }
 }
 
@@ -415,5 +427,27 @@ impl Drop for OpenResponse {
         if let Some((app, id, at)) = self.entry.used(now) {
             shard.note(app, id, at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_behind_is_kept_while_more_comes_and_not_for_ever() {
+        let mut left = Left::default();
+        assert!(left.take().is_empty());
+        left.things.push(Box::new(1));
+        assert!(left.take().is_empty(), "more may come");
+        assert_eq!(left.take().len(), 1);
+        let taken: Vec<usize> = (0..25)
+            .map(|_| {
+                left.things.push(Box::new(1));
+                left.take().len()
+            })
+            .collect();
+        assert_eq!(taken.iter().sum::<usize>() + left.things.len(), 25);
+        assert!(left.things.len() <= usize::from(MOST_LOOKS) + 1, "{taken:?}");
     }
 }
