@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::harness::{DEADLINE, Sandbox, Server};
 use crate::readiness::{on_postgres, place, until_ready_is};
+use crate::streams::subscription;
 
 const NOT_INSTALLED: &str = "nginx is not installed, and this test starts one of its own. Install it (on Debian: \
     apt-get install nginx-light); its service need not run";
@@ -181,18 +182,10 @@ struct Stream {
 
 impl Stream {
     fn open(socket: &Path, key: &str) -> Self {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
-            "notifications": { "toolsListChanged": true },
-            "_meta": {
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
-                "io.modelcontextprotocol/clientCapabilities": {},
-            },
-        }});
         let headers = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n";
         let mut connection = UnixStream::connect(socket).unwrap();
         connection.set_read_timeout(Some(DEADLINE)).unwrap();
-        let request = post(key, "keep-alive", headers, &body.to_string());
+        let request = post(key, "keep-alive", headers, &subscription());
         connection.write_all(request.as_bytes()).unwrap();
         let mut read = String::new();
         while !read.contains("acknowledged") {

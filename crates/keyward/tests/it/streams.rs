@@ -14,17 +14,22 @@ fn listen(server: &Server, key: &str) -> TcpStream {
     listen_at(server, "/api/mcp", key)
 }
 
-/// The same of the server at a path.
-pub(crate) fn listen_at(server: &Server, path: &str, key: &str) -> TcpStream {
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
+/// The message that opens one.
+pub(crate) fn subscription() -> String {
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
         "notifications": { "toolsListChanged": true },
         "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
             "io.modelcontextprotocol/clientCapabilities": {},
         },
-    }})
-    .to_string();
+    }});
+    message.to_string()
+}
+
+/// The same of the server at a path.
+pub(crate) fn listen_at(server: &Server, path: &str, key: &str) -> TcpStream {
+    let body = subscription();
     let address = server.listen();
     let mut stream = connect(address);
     let length = body.len();
