@@ -196,6 +196,7 @@ impl Client {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Refused { code, message },
             StatusCode::NOT_FOUND => Error::NotFound { code, message },
+            StatusCode::CONFLICT => Error::Conflict { code, message },
             status if status.is_client_error() => Error::Rejected { code, message },
             _ => Error::Failed(format!("{message} ({code})")),
         }

@@ -57,6 +57,14 @@ pub(crate) enum Error {
         /// What it says.
         message: String,
     },
+    /// What the server has, or does meanwhile, stands against it.
+    #[error("{message} ({code})")]
+    Conflict {
+        /// The server's word for it.
+        code: String,
+        /// What it says.
+        message: String,
+    },
     /// The server failed, or something of this machine did.
     #[error("{0}")]
     Failed(String),
@@ -72,7 +80,7 @@ pub(crate) enum Error {
     #[error("cannot {doing}")]
     Store {
         /// What was being done.
-        doing: &'static str,
+        doing: String,
         /// What the store said.
         source: store::Error,
     },
@@ -92,8 +100,9 @@ impl Error {
         |source| Self::Io { doing, source }
     }
 
-    pub(crate) fn store(doing: &'static str) -> impl FnOnce(store::Error) -> Self {
-        move |source| Self::Store { doing, source }
+    pub(crate) fn store(doing: impl Into<String>) -> impl FnOnce(store::Error) -> Self {
+        let doing = doing.into();
+        |source| Self::Store { doing, source }
     }
 
     pub(crate) fn key(doing: &'static str) -> impl FnOnce(keys::Error) -> Self {
@@ -103,7 +112,7 @@ impl Error {
     /// The exit code, by the kind of what went wrong ([`EXIT_CODES`] says them all).
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::Io { .. } | Self::Store { .. } => 1,
+            Self::Failed(_) | Self::Conflict { .. } | Self::Io { .. } | Self::Store { .. } => 1,
             Self::Usage(_) | Self::Rejected { .. } | Self::Key { .. } => 2,
             Self::Config(_) | Self::App { .. } | Self::Unfit(_) => 3,
             Self::Unreachable(_) => 4,
@@ -123,7 +132,11 @@ impl Error {
         let mut chain = self.to_string();
         let mut source = self.source();
         while let Some(error) = source {
-            let _ = write!(chain, ": {error}");
+            // Some errors of libraries have their source's text in their own.
+            let text = error.to_string();
+            if !chain.ends_with(&text) {
+                let _ = write!(chain, ": {text}");
+            }
             source = error.source();
         }
         chain

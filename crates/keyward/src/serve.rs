@@ -220,18 +220,22 @@ async fn open_store(
     masters: Arc<MasterKeys>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Store>> {
-    let opened = match database {
-        None => Store::open(data_dir.path(), masters, clock).await,
+    let (opened, place) = match database {
+        None => {
+            let opened = Store::open(data_dir.path(), masters, clock).await;
+            (opened, data_dir.path().display().to_string())
+        }
         Some(database) => {
             let settings = database_settings(database)?;
-            Store::connect(&settings, data_dir.path(), masters, clock).await
+            let opened = Store::connect(&settings, data_dir.path(), masters, clock).await;
+            (opened, settings.address.to_string())
         }
     };
-    opened.map(Arc::new).map_err(not_opened)
+    opened.map(Arc::new).map_err(|error| not_opened(error, &place))
 }
 
-/// Says why the store cannot be opened.
-pub(crate) fn not_opened(error: store::Error) -> Error {
+/// Says why the store at `place`, a folder or a database's address, cannot be opened.
+pub(crate) fn not_opened(error: store::Error, place: &str) -> Error {
     match error {
         store::Error::InUse(dir) => Error::InUse(format!(
             "another process serves with the data folder {}: end it, or give this one another \
@@ -242,7 +246,7 @@ pub(crate) fn not_opened(error: store::Error) -> Error {
             "{error}: run a version of Keyward that does, which is the one that migrated it or one \
              shortly before it"
         )),
-        error => Error::store("open the store")(error),
+        error => Error::store(format!("open the store in {place}"))(error),
     }
 }
 

@@ -105,7 +105,7 @@ pub enum Error {
     #[error("cannot write a line of the backup")]
     BackupLine(#[from] serde_json::Error),
     /// The store that is to be restored into has something in it.
-    #[error("the store is not empty: the table {table} has {rows} rows")]
+    #[error("the store is not empty: the number of rows of its table {table} is {rows}")]
     NotEmpty {
         /// The first table that has rows.
         table: &'static str,

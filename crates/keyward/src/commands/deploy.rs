@@ -38,12 +38,24 @@ async fn deploy(dir: &Path, arguments: &DeployArguments, around: &Surroundings<'
         body.insert("publicUrl".to_owned(), url.as_str().into());
     }
     let client = Client::find(&arguments.call, around)?.of_app(app);
-    let answer = client.change("deployApp", &Value::Object(body)).await?;
+    let answer = client.change("deployApp", &Value::Object(body)).await.map_err(of_files)?;
     if arguments.call.json {
         return output::print_json(&answer);
     }
     let unread = unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
     output::print(&text(&answer, "deployed", unread))
+}
+
+/// What stands against the files, rather than against the command line.
+fn of_files(error: Error) -> Error {
+    match error {
+        Error::Rejected { code, message }
+            if matches!(code.as_str(), "InvalidDeployment" | "DeploymentNotAllowed") =>
+        {
+            Error::Unfit(format!("{message} ({code})"))
+        }
+        error => error,
+    }
 }
 
 async fn list(arguments: &DeployArguments, around: &Surroundings<'_>) -> Result<()> {
@@ -70,8 +82,8 @@ async fn roll_back(
         body.insert("version".to_owned(), version.into());
     }
     let answer = client.change("rollbackDeployment", &body).await;
-    let answer = answer.map_err(|error| match error {
-        Error::Rejected { code, message } if code == "RollbackWidensAuthentication" => {
+    let answer = answer.map_err(|error| match of_files(error) {
+        Error::Conflict { code, message } if code == "RollbackWidensAuthentication" => {
             let message = message.replace("send force true", "add --force");
             Error::Rejected { code, message }
         }

@@ -40,7 +40,8 @@ pub(super) async fn open(
     masters: Arc<MasterKeys>,
     clock: Arc<dyn Clock>,
 ) -> Result<Store> {
-    Store::open(data_dir.path(), masters, clock).await.map_err(serve::not_opened)
+    let opened = Store::open(data_dir.path(), masters, clock).await;
+    opened.map_err(|error| serve::not_opened(error, &data_dir.path().display().to_string()))
 }
 
 /// Connects to a database, whoever else uses it.
@@ -50,7 +51,8 @@ pub(super) async fn connect(
     clock: Arc<dyn Clock>,
 ) -> Result<Store> {
     let settings = serve::database_settings(database)?;
-    Store::connect_without_folder(&settings, masters, clock).await.map_err(serve::not_opened)
+    let opened = Store::connect_without_folder(&settings, masters, clock).await;
+    opened.map_err(|error| serve::not_opened(error, &settings.address.to_string()))
 }
 
 pub(super) fn unfit(path: &Path, why: &str) -> Error {

@@ -130,18 +130,13 @@ fn failed(error: store::Error, file: &Path, place: &str) -> Error {
         store::Error::Backup(fault) => {
             unfit(file, &format!("cannot be restored, and nothing was changed: {fault}"))
         }
-        error @ (store::Error::Sealed { .. }
-        | store::Error::SealedDeployment { .. }
-        | store::Error::Token(_)) => {
-            let chain = Error::store("restore it")(error).chain();
-            unfit(
-                file,
-                &format!(
-                    "needs another master key, and nothing was changed: {chain}. Name the master key that \
-                     sealed it with --master-key-file"
-                ),
-            )
+        store::Error::Sealed { app, slot, source } => {
+            sealed(file, &format!("the {slot} access key of app {app}"), &source)
         }
+        store::Error::SealedDeployment { app, version, source } => {
+            sealed(file, &format!("version {version} of app {app}"), &source)
+        }
+        store::Error::Token(source) => sealed(file, "the operator token", &source),
         error @ store::Error::NotEmpty { .. } => Error::Unfit(format!(
             "nothing was changed in {place}: {error}. A backup is restored into a new data folder or an \
              empty database, which no process serves from yet"
@@ -154,6 +149,14 @@ fn failed(error: store::Error, file: &Path, place: &str) -> Error {
         }
         error => Error::store("restore the backup")(error),
     }
+}
+
+fn sealed(file: &Path, what: &str, why: &keys::Error) -> Error {
+    let why = format!(
+        "needs another master key, and nothing was changed: {what} does not open, since {why}. Name it with \
+         --master-key-file"
+    );
+    unfit(file, &why)
 }
 
 fn tell(

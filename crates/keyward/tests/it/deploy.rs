@@ -161,7 +161,7 @@ fn a_deployed_app_runs_and_reads_what_the_configuration_names_alone() {
     deploy.env("TOKEN", "on the machine of who deploys");
     let server = serve(&[]);
     let refused = sandbox.run_with(deploy, "");
-    refused.failed(2, &["server `run`", &program, "apps.commands", "`TOKEN`", "apps.variables"]);
+    refused.failed(3, &["server `run`", &program, "apps.commands", "`TOKEN`", "apps.variables"]);
     drop(server);
 
     let config = format!(
@@ -309,7 +309,7 @@ fn a_folder_and_a_database_do_not_serve_one_app_together() {
     let served = pair.with_store(pair.sandbox.serve_command(&["--data-dir", "folder"]));
     let folder = pair.sandbox.serve_by(served);
     pair.run("folder", &["backup", "copy", "--direct"]).failed(3, &["folder", "--store-url"]);
-    pair.run("folder", &["deploy", "tools"]).failed(2, &["serve without a folder"]);
+    pair.run("folder", &["deploy", "tools"]).failed(1, &["serve without a folder"]);
     let replica = pair.serve("replica");
     pair.run("replica", &["deploy", "tools"]).ok();
     let key = pair.run("replica", &["key", "issue", "-q"]).ok();
