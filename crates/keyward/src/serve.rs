@@ -51,7 +51,7 @@ pub(crate) async fn run(
     // Whoever is told that it is ready may signal it.
     let hangup = signal(SignalKind::hangup()).map_err(Error::io("listen for signals"))?;
     let place = arguments.place();
-    let unfinished = Unfinished::found(place.as_ref(), config.data_dir.as_deref())?;
+    let unfinished = Unfinished::found(place.as_ref(), &config)?;
     let mut apps = Apps::new(place, &config, environment).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (data_dir, masters, made_master_key) =

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -23,13 +23,15 @@ const UNFINISHED: &str = "deployment.journal.new";
 /// A file of the app while it is written, beside its place.
 const WRITING: &str = ".keyward-writing";
 
-/// The form of the journal.
-const LAYOUT: u8 = 1;
+/// The form of the journal. The first one did not say which folder it was of.
+const LAYOUT: u8 = 2;
 
 /// A change of an app folder.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Change<R> {
     layout: u8,
+    /// Where the folder lies, without a link on the way, and the app that it is served as.
+    pub(crate) of: Of,
     /// The text of each file that is written, by its path in the folder: `FILE` or `FOLDER/FILE`.
     pub(crate) write: BTreeMap<String, String>,
     /// The files that are taken away, and their folders if nothing else is in them.
@@ -38,9 +40,21 @@ pub(crate) struct Change<R> {
     pub(crate) record: R,
 }
 
+/// Which folder a change is of. Its journal may lie in a data folder that others are served with as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Of {
+    pub(crate) folder: String,
+    pub(crate) app: String,
+}
+
 impl<R> Change<R> {
-    pub(crate) fn new(write: BTreeMap<String, String>, remove: Vec<String>, record: R) -> Self {
-        Self { layout: LAYOUT, write, remove, record }
+    pub(crate) fn new(
+        of: Of,
+        write: BTreeMap<String, String>,
+        remove: Vec<String>,
+        record: R,
+    ) -> Self {
+        Self { layout: LAYOUT, of, write, remove, record }
     }
 }
 
@@ -72,20 +86,53 @@ fn begin_in_steps<R: Serialize>(
     Ok(())
 }
 
+/// Where the journal is.
+pub(crate) fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(JOURNAL)
+}
+
 /// The change that has happened and may not be in its place yet.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] for what this version has not written: what it is and what to do, as the rest
+/// of a sentence about the journal. It quotes nothing, since app settings may be in it.
 pub(crate) fn pending<R: DeserializeOwned>(data_dir: &Path) -> io::Result<Option<Change<R>>> {
-    let mut bytes = Vec::new();
-    match File::open(data_dir.join(JOURNAL)) {
-        Ok(mut file) => file.read_to_end(&mut bytes)?,
+    let bytes = match fs::read(path(data_dir)) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let change: Change<R> = serde_json::from_slice(&bytes)?;
-    if change.layout != LAYOUT {
-        let message = "the journal was written by a newer version of Keyward";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    let Form { layout } = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+    if layout != LAYOUT {
+        return Err(invalid(if layout > LAYOUT { NEWER } else { OLDER }));
+    }
+    let change: Change<R> = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+    let mut paths = change.write.keys().chain(&change.remove);
+    if !Path::new(&change.of.folder).is_absolute() || !paths.all(|path| app::is_app_file(path)) {
+        return Err(invalid(format!("names what no deployment writes: {LOOK}")));
     }
     Ok(Some(change))
+}
+
+/// What all layouts have.
+#[derive(Deserialize)]
+struct Form {
+    layout: u8,
+}
+
+const LOOK: &str = "see that the app's files are as they shall be, and remove it";
+const NEWER: &str = "was written by a newer version of Keyward: serve with that one";
+const OLDER: &str = "was written by an earlier version of Keyward and does not say which folder it is of: \
+                     serve that folder once with the earlier one, or see that its files are as they \
+                     shall be, and remove the journal";
+
+fn damaged(error: &serde_json::Error) -> io::Error {
+    let (line, column) = (error.line(), error.column());
+    invalid(format!("cannot be read (line {line}, column {column}): {LOOK}"))
+}
+
+fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message.into())
 }
 
 /// Puts the files of a change in their places, as often as it takes.
@@ -307,10 +354,14 @@ mod tests {
         after
     }
 
+    fn of() -> Of {
+        Of { folder: "/app".to_owned(), app: "tools".to_owned() }
+    }
+
     fn change() -> Change<String> {
         let write =
             texts(&[("host.json", "2"), ("mcpservers.json", "2"), ("C/workflow.json", "2")]);
-        Change::new(write, vec!["B/workflow.json".to_owned()], "who".to_owned())
+        Change::new(of(), write, vec!["B/workflow.json".to_owned()], "who".to_owned())
     }
 
     /// Makes the change and stops before the step of this number; says whether it came to its end.
@@ -396,7 +447,7 @@ mod tests {
         apply(&place.root(), &change()).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "theirs");
         for path in ["../x", "./x", "/x", "a/b/c"] {
-            let change = Change::new(texts(&[(path, "x")]), Vec::new(), ());
+            let change = Change::new(of(), texts(&[(path, "x")]), Vec::new(), ());
             assert!(apply(&place.root(), &change).is_err(), "{path}");
         }
     }
@@ -411,8 +462,38 @@ mod tests {
         assert_eq!(mode(place.data().join(JOURNAL)), 0o600);
         apply(&place.root(), &change()).unwrap();
         assert_eq!(mode(place.root().join("host.json")), 0o640);
-        let settings = Change::new(texts(&[("local.settings.json", "{}")]), Vec::new(), ());
+        let settings = Change::new(of(), texts(&[("local.settings.json", "{}")]), Vec::new(), ());
         apply(&place.root(), &settings).unwrap();
         assert_eq!(mode(place.root().join("local.settings.json")), 0o600);
+    }
+
+    #[test]
+    fn a_journal_that_this_version_has_not_written_is_refused_and_not_quoted() {
+        let place = Place::new();
+        let journal = place.data().join(JOURNAL);
+        begin(&place.data(), &change()).unwrap();
+        let whole = fs::read_to_string(&journal).unwrap();
+        let other = |from: &str, to: &str| whole.replace(from, to);
+        let mut cases: Vec<_> = (0..whole.len())
+            .map(|end| (whole.get(..end).unwrap().to_owned(), "cannot be read"))
+            .collect();
+        cases.extend([
+            (other("\"layout\":2", "\"layout\":1"), "an earlier version"),
+            (other("\"layout\":2", "\"layout\":3"), "a newer version"),
+            (other("host.json", "run.sh"), "names what no deployment writes"),
+            (other("B/workflow.json", "../workflow.json"), "names what no deployment writes"),
+            (other("/app", "app"), "names what no deployment writes"),
+            (other("\"remove\":[", "\"remove\":[{\"secret\":1},"), "cannot be read"),
+            (other("{\"C/workflow.json\"", "\"secret\",{\"C\""), "cannot be read"),
+        ]);
+        for (text, words) in cases {
+            fs::write(&journal, &text).unwrap();
+            let refused = pending::<String>(&place.data()).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{text}");
+            let refused = refused.to_string();
+            assert!(refused.contains(words) && !refused.contains("secret"), "{text}: {refused}");
+        }
+        fs::write(&journal, &whole).unwrap();
+        assert_eq!(pending::<String>(&place.data()).unwrap(), Some(change()));
     }
 }

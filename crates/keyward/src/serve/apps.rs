@@ -53,7 +53,7 @@ impl Apps {
         let watch = watch(&place);
         let source = Source::new(&place, environment, &config.data_plane);
         let loaded = source.load().await?;
-        let name = config.app_name.clone().map_or_else(|| place.app_name(), Ok)?;
+        let name = app_name(&place, config)?;
         Ok(Self::Given(Box::new(Given { name, source, loaded, watch })))
     }
 
@@ -77,7 +77,7 @@ impl Apps {
         match (self, id) {
             (Self::Given(given), Some(id)) => {
                 let (source, loaded) = (given.source.clone(), given.loaded.clone());
-                Some(Arc::new(Kept::new(source, loaded, id)))
+                Some(Arc::new(Kept::new(source, loaded, id, given.name.clone())))
             }
             _ => None,
         }
@@ -178,6 +178,11 @@ impl Apps {
         // Whoever started this may read no more than the log.
         told.or_else(|error| if error.is_broken_pipe() { Ok(()) } else { Err(error) })
     }
+}
+
+/// The name of the one app of a place.
+pub(super) fn app_name(place: &Place, config: &Config) -> Result<String> {
+    config.app_name.clone().map_or_else(|| place.app_name(), Ok)
 }
 
 fn tell_loaded(loaded: &Loaded) {

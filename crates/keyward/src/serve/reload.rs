@@ -17,6 +17,8 @@ use crate::watch::Watch;
 pub(super) struct Kept {
     pub(super) source: Source,
     pub(super) app: AppId,
+    /// The app's.
+    pub(super) name: String,
     state: Mutex<State>,
 }
 
@@ -30,9 +32,9 @@ pub(super) struct State {
 }
 
 impl Kept {
-    pub(super) fn new(source: Source, current: Loaded, app: AppId) -> Self {
+    pub(super) fn new(source: Source, current: Loaded, app: AppId, name: String) -> Self {
         let state = Mutex::new(State { current, broken: false, unfinished: None });
-        Self { source, app, state }
+        Self { source, app, name, state }
     }
 
     pub(super) async fn lock(&self) -> MutexGuard<'_, State> {

@@ -18,10 +18,13 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::apps;
 use super::reload::Kept;
+use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
-use crate::folder::journal::{self, Change};
+use crate::folder::journal::{self, Change, Of};
+use crate::output;
 use crate::place::Place;
 
 /// What the store is told of a deployment, however often.
@@ -58,31 +61,47 @@ impl Unfinished {
 
     /// Finishes the deployment that a process was interrupted in, before the folder is read; none if there is
     /// none, or another process has the data folder.
-    pub(super) fn found(place: Option<&Place>, data_dir: Option<&Path>) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] if it is not of this folder and app, or not to be made sense of; nothing is written then.
+    pub(super) fn found(place: Option<&Place>, config: &Config) -> Result<Option<Self>> {
         let Some(place @ Place::Folder(dir)) = place else { return Ok(None) };
         // One that is none is told of when it is read.
         if !dir.is_dir() {
             return Ok(None);
         }
-        let path = data_dir.map_or_else(|| place.data_dir(), Path::to_owned);
+        let path = config.data_dir.clone().unwrap_or_else(|| place.data_dir());
         let Some(data_dir) = DataDir::open(&path)? else { return Ok(None) };
-        let finish = || {
-            let Some(change) = journal::pending::<Record>(data_dir.path())? else {
-                return Ok(None);
-            };
-            let lock = File::options().append(true).create(true).open(data_dir.lock_file())?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
+        let journal = journal::path(data_dir.path());
+        let doing = || format!("finish the deployment whose journal is {}", journal.display());
+        if !journal.try_exists().map_err(Error::io(doing()))? {
+            return Ok(None);
+        }
+        let lock = File::options().append(true).create(true).open(data_dir.lock_file());
+        let lock = lock.map_err(Error::io(doing()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(Error::io(doing())(error)),
+        }
+        let pending = journal::pending::<Record>(data_dir.path()).map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                let journal = journal.display();
+                let what = "the journal of a deployment that was interrupted";
+                return Error::Unfit(format!("{what}, {journal}, {error}. Nothing was changed"));
             }
-            let root = fs::canonicalize(dir)?;
-            journal::apply(&root, &change)?;
-            let (data_dir, change) = (data_dir.path().to_owned(), Arc::new(change));
-            Ok(Some(Self { root, data_dir, change, is_recorded: false }))
-        };
-        let doing = format!("finish the deployment into {} that was interrupted", dir.display());
-        finish().map_err(Error::io(doing))
+            Error::io(doing())(error)
+        })?;
+        let Some(change) = pending else { return Ok(None) };
+        let root = fs::canonicalize(dir).map_err(Error::io(doing()))?;
+        check_of(&change.of, &root, &apps::app_name(place, config)?, &data_dir)?;
+        let paths = change.write.keys().chain(&change.remove).map(String::as_str);
+        journal::check(&root, paths).map_err(|why| {
+            Error::Unfit(format!("cannot {}: {why}. Nothing was changed", doing()))
+        })?;
+        journal::apply(&root, &change).map_err(Error::io(doing()))?;
+        let (data_dir, change) = (data_dir.path().to_owned(), Arc::new(change));
+        Ok(Some(Self { root, data_dir, change, is_recorded: false }))
     }
 
     /// Sees that the audit has it, and forgets it.
@@ -96,6 +115,35 @@ impl Unfinished {
         info!("Finished a deployment of {} that was interrupted: {paths}", by.by());
         journal::end(&self.data_dir).map_err(Error::io("end the journal of deployments"))
     }
+}
+
+/// Sees that a change is of the folder and the app that are to be served.
+fn check_of(of: &Of, root: &Path, app: &str, data_dir: &DataDir) -> Result<()> {
+    // A link from where the folder lay says that it is the same one, moved.
+    let is_folder = fs::canonicalize(&of.folder).is_ok_and(|folder| folder == root);
+    if is_folder && of.app == app {
+        return Ok(());
+    }
+    let journal = journal::path(data_dir.path());
+    let (data_dir, journal) = (data_dir.path().display(), journal.display());
+    let shown = output::shown(&of.folder);
+    let (other, root) = (output::shown(&of.app), root.display());
+    let begins = format!(
+        "a deployment into the folder {shown}, served as the app {other}, was interrupted, and what is to \
+         be served with its data folder {data_dir} now"
+    );
+    Err(Error::Unfit(if is_folder {
+        format!(
+            "{begins} is the app {app}: nothing was changed. Serve it once with --app-name {other}, which \
+             finishes the deployment"
+        )
+    } else {
+        format!(
+            "{begins} is {root}: nothing was changed. Serve that folder once with this data folder and \
+             --app-name {other}, which finishes the deployment. If {root} is that folder and was moved, move \
+             it back for that, or make {shown} a link to it. If that folder is gone, remove {journal}"
+        )
+    }))
 }
 
 /// The folder of an app, written by deployments.
@@ -158,7 +206,11 @@ impl Folder {
         let root = fs::canonicalize(&self.dir).map_err(NotWritten::Failed)?;
         let id = Uuid::now_v7().to_string();
         let record = Record { id, by: by.by().to_owned(), note };
-        let change = change(&root, &read, &files, record)?;
+        let folder = root.to_str().map(str::to_owned).ok_or_else(|| {
+            NotWritten::Unfit(format!("{}: the folder's path is not UTF-8", root.display()))
+        })?;
+        let of = Of { folder, app: self.kept.name.clone() };
+        let change = change(&root, of, &read, &files, record)?;
         let change = Arc::new(change);
         let (data_dir, begun) = (self.data_dir.clone(), Arc::clone(&change));
         in_thread(move || journal::begin(&data_dir, &begun)).await?;
@@ -190,6 +242,7 @@ impl Folder {
 /// What makes one set of files of another; refuses what would not become what it says.
 fn change(
     root: &Path,
+    of: Of,
     read: &Files,
     files: &Files,
     record: Record,
@@ -211,7 +264,7 @@ fn change(
     }
     let paths = write.keys().chain(&remove).map(String::as_str);
     journal::check(root, paths).map_err(NotWritten::Unfit)?;
-    Ok(Change::new(write, remove, record))
+    Ok(Change::new(of, write, remove, record))
 }
 
 async fn in_thread(

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Sandbox, Server};
+use crate::harness::{Sandbox, Server, files_below};
 
 const ARTIFACTS: &str = "deployWorkflowArtifacts";
 const JOURNAL: &str = "tools/.keyward/deployment.journal";
@@ -85,6 +85,21 @@ fn a_whole_folder_is_deployed_into_another_one() {
     assert!(sandbox.run(&["deploy", "--list"]).ok().contains("served from a folder"));
 }
 
+/// The journal that a crash of `serve FOLDER` leaves, which is served as the app `tools`.
+fn journal(sandbox: &Sandbox, folder: &str, write: &Value, remove: &[&str]) -> Value {
+    let folder = fs::canonicalize(sandbox.path(folder)).unwrap();
+    json!({
+        "layout": 2,
+        "of": { "folder": folder, "app": "tools" },
+        "write": write,
+        "remove": remove,
+        "record": { "id": "01941f29-7c00-7d2c-a4c2-6f2f0b2f1f7e", "by": "ada", "note": {
+            "operation": "deployWorkflowArtifacts", "restores": null, "authentication": "ApiKey",
+            "widensAuthentication": false, "changed": ["Greet/workflow.json"],
+        } },
+    })
+}
+
 #[test]
 fn a_deployment_that_was_interrupted_is_finished_before_the_folder_is_read() {
     let sandbox = Sandbox::new();
@@ -92,15 +107,8 @@ fn a_deployment_that_was_interrupted_is_finished_before_the_folder_is_read() {
     let key = issue(&sandbox);
     assert_eq!(server.stop(), 0);
     let workflow = sandbox.read("tools/Greet/workflow.json").replace("'Hi '", "'Found '");
-    let journal = json!({
-        "layout": 1,
-        "write": { "Greet/workflow.json": workflow, "connections.json": "{}" },
-        "remove": ["SplitBill/workflow.json"],
-        "record": { "id": "01941f29-7c00-7d2c-a4c2-6f2f0b2f1f7e", "by": "ada", "note": {
-            "operation": "deployWorkflowArtifacts", "restores": null, "authentication": "ApiKey",
-            "widensAuthentication": false, "changed": ["Greet/workflow.json"],
-        } },
-    });
+    let write = json!({ "Greet/workflow.json": workflow, "connections.json": "{}" });
+    let journal = journal(&sandbox, "tools", &write, &["SplitBill/workflow.json"]);
     // Half of it was in its place already.
     sandbox.write("tools/connections.json", "{}");
     sandbox.write(JOURNAL, &journal.to_string());
@@ -112,8 +120,56 @@ fn a_deployment_that_was_interrupted_is_finished_before_the_folder_is_read() {
     assert!(!sandbox.path(JOURNAL).exists() && !sandbox.path("tools/SplitBill").exists());
     assert_eq!(server.stop(), 0);
     // A journal that this version cannot read is nobody's to throw away.
-    sandbox.write(JOURNAL, "{\"layout\": 9}");
-    sandbox.run(&["serve", "tools"]).failed(1, &["finish the deployment into tools"]);
+    let older = json!({ "layout": 1, "write": { "host.json": "{}" } });
+    for text in ["{\"layout\": 9}", "", "{\"layout\": 2", &older.to_string()] {
+        sandbox.write(JOURNAL, text);
+        let refused = sandbox.run_with(sandbox.serve_command(&[]), "");
+        refused.failed(3, &["deployment.journal, ", "Nothing was changed"]);
+        assert_eq!(sandbox.read(JOURNAL), text);
+    }
+}
+
+#[test]
+fn a_deployment_that_was_interrupted_is_finished_into_its_own_folder_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["init", "other"]).ok();
+    let data = ["--data-dir", "data"];
+    assert_eq!(sandbox.serve_with(&data).stop(), 0);
+    let files = || ["tools", "other"].map(|app| files_below(&sandbox.path(app)));
+    let before = files();
+    let write =
+        json!({ "host.json": sandbox.read("tools/host.json").replace("ApiKey", "Anonymous") });
+    let journal = journal(&sandbox, "tools", &write, &["mcpservers.json"]);
+    sandbox.write("data/deployment.journal", &journal.to_string());
+    // As another app, and with another app's name.
+    let folder = fs::canonicalize(sandbox.path("tools")).unwrap().display().to_string();
+    let other = sandbox.run(&["serve", "other", "--data-dir", "data"]);
+    other.failed(3, &[&folder, "the app tools", "/other: nothing was changed", "link to it"]);
+    let named = ["--data-dir", "data", "--app-name"];
+    for (dir, name, words) in
+        [("other", "tools", "/other: nothing was changed"), ("tools", "x", "--app-name tools")]
+    {
+        let arguments = [&["serve", dir], &named[..], &[name]].concat();
+        sandbox.run(&arguments).failed(3, &[words, "nothing was changed"]);
+    }
+    assert_eq!(files(), before);
+    // One that was moved is finished as the message says.
+    fs::rename(sandbox.path("tools"), sandbox.path("moved")).unwrap();
+    sandbox
+        .run(&["serve", "moved", "--data-dir", "data"])
+        .failed(3, &["/moved: nothing was changed", "move it back", "link to it"]);
+    std::os::unix::fs::symlink(sandbox.path("moved"), &folder).unwrap();
+    sandbox
+        .run(&["serve", "moved", "--data-dir", "data"])
+        .failed(3, &["--app-name tools", "nothing was changed"]);
+    let mut command = sandbox.command(&["serve", "moved", "--json", "--data-dir", "data"]);
+    command.args(["--app-name", "tools", "--listen", "127.0.0.1:0"]);
+    command.args(["--manage-listen", "127.0.0.1:0"]);
+    let server = sandbox.serve_by(command);
+    server.log.wait_for(0, "Finished a deployment of ada that was interrupted");
+    assert!(sandbox.read("moved/host.json").contains("Anonymous"));
+    assert!(!sandbox.path("data/deployment.journal").exists());
+    assert!(!sandbox.path("moved/mcpservers.json").exists());
 }
 
 #[test]
