@@ -136,6 +136,13 @@ impl<'f> Document<'f> {
     }
 }
 
+/// Reads the JSON of one of an app's files as an app is made of it: after a byte order mark too.
+///
+/// Errors: not UTF-8, too large, too deep, not JSON, or a repeated member.
+pub fn read_json(file: &str, bytes: &[u8]) -> Result<Value, Vec<Problem>> {
+    Document::parse(file, bytes).map(|document| document.value)
+}
+
 /// Makes a problem of a whole file.
 pub(crate) fn at_file(file: &str, message: impl Into<String>) -> Problem {
     Problem {

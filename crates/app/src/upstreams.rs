@@ -10,6 +10,7 @@ use std::fmt;
 
 use ::http::{HeaderMap, Uri};
 
+pub use self::file::UpstreamNames;
 pub(crate) use self::file::{Entries, Entry, read};
 
 /// An MCP server that exists already, as one value: what differs is another server.

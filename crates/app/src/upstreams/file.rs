@@ -8,10 +8,11 @@ use super::Transport;
 use super::entry;
 use super::http::shown_pointer;
 use super::text::{Declared, Texts, shown};
-use crate::json::Faults;
+use crate::files::{self, Files};
+use crate::json::{Document, Faults};
 use crate::limits;
 use crate::names;
-use crate::problem::{LeftOut, LeftOutServer};
+use crate::problem::{LeftOut, LeftOutServer, Problem};
 use crate::reader::{Node, Object};
 use crate::servers::{DEFAULT, is_name};
 use crate::surroundings::Surroundings;
@@ -68,6 +69,32 @@ impl Entries {
             let (name, written) = (entry.name.clone(), entry.written.clone());
             Some(LeftOutServer { name, written, why: entry.why.clone()? })
         })
+    }
+}
+
+/// What the servers of mcp.json are called, those that are left out among them.
+#[derive(Debug, Default)]
+pub struct UpstreamNames {
+    entries: Entries,
+}
+
+impl UpstreamNames {
+    /// Reads mcp.json of an app's files; without it there are none.
+    ///
+    /// Errors: the file is not JSON. What else is wrong with it is told where an app is made of the files.
+    pub fn of(files: &Files) -> Result<Self, Vec<Problem>> {
+        let Some(bytes) = files.get(files::UPSTREAMS) else { return Ok(Self::default()) };
+        let document = Document::parse(files::UPSTREAMS, bytes)?;
+        // What a server lacks here, or has too much, does not change what it is called.
+        let (around, mut faults) = (Surroundings::default(), Faults::default());
+        let entries = read(&Node::root(&document.value), &around, &mut faults);
+        Ok(Self { entries })
+    }
+
+    /// Gives the name that a server is served under which is called so: by that name, case apart, or as
+    /// it is written.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.entries.find(name).map(|entry| entry.name.as_str())
     }
 }
 

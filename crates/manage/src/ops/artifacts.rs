@@ -1,8 +1,11 @@
 //! The files of an app as a deployment changes them.
 
-use app::Files;
-use serde_json::{Map, Value, json};
+mod sent_back;
 
+use app::Files;
+use serde_json::{Value, json};
+
+use self::sent_back::without_additions;
 use crate::limits;
 
 pub(super) const SERVERS: &str = "mcpservers.json";
@@ -31,12 +34,10 @@ pub(super) fn whole(artifacts: Artifacts) -> Result<Files, Vec<String>> {
 /// # Errors
 /// Every file that is none of an app's or not written this way, a line each.
 pub(super) fn merged(mut files: Files, artifacts: Artifacts) -> Result<Files, Vec<String>> {
-    let Artifacts { files: written, app_settings } = artifacts;
-    let before = files.get(SERVERS).and_then(|bytes| serde_json::from_slice(bytes).ok());
-    let written = written.into_iter().map(|(path, text)| {
-        let text = if path == SERVERS { without_additions(text, before.as_ref()) } else { text };
-        (path, text)
-    });
+    let Artifacts { files: mut written, app_settings } = artifacts;
+    for (_, text) in written.iter_mut().filter(|(path, _)| path == SERVERS) {
+        *text = without_additions(std::mem::take(text), &files)?;
+    }
     put(&mut files, written, |path| match path {
         UPSTREAMS => Some(
             "is not written this way, since it says which programs run: deploy the whole app with \
@@ -84,65 +85,6 @@ fn put(
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Takes out of mcpservers.json what listMcpServers adds to it: a page that shows the list sends it back
-/// with a change, API keys included. What does not have the file's form is left for its reader to tell.
-fn without_additions(text: String, before: Option<&Value>) -> String {
-    let Ok(Value::Object(mut file)) = serde_json::from_str(&text) else { return text };
-    let Some(Value::Array(servers)) = file.remove("mcpServers") else { return text };
-    let before = before.and_then(|file| file.get("mcpServers")).and_then(Value::as_array);
-    let kept = servers.iter().filter_map(|server| {
-        let Value::Object(server) = server else { return Some(server.clone()) };
-        if server.contains_key("upstream") {
-            of_upstream(server, before)
-        } else {
-            Some(known(server))
-        }
-    });
-    let kept: Vec<Value> = kept.collect();
-    if file.is_empty() && kept == servers {
-        return text;
-    }
-    format!("{:#}\n", json!({ "mcpServers": kept }))
-}
-
-fn known(server: &Map<String, Value>) -> Value {
-    let mut kept = Map::new();
-    for name in ["name", "description", "enabled", "tools"] {
-        if let Some(value) = server.get(name) {
-            kept.insert(name.to_owned(), value.clone());
-        }
-    }
-    if let Some(Value::Array(tools)) = kept.get_mut("tools") {
-        for tool in tools.iter_mut().filter_map(Value::as_object_mut) {
-            tool.retain(|name, _| name == "name");
-        }
-    }
-    Value::Object(kept)
-}
-
-/// A server of mcp.json is listed with the tools that it has at the moment, which are not those that it may
-/// have: what the file said of it stays, but for whether it is served.
-fn of_upstream(server: &Map<String, Value>, before: Option<&Vec<Value>>) -> Option<Value> {
-    let name = server.get("name")?.as_str()?;
-    let is_it = |one: &&Value| {
-        one.get("name").and_then(Value::as_str).is_some_and(|one| one.eq_ignore_ascii_case(name))
-    };
-    let before = before.into_iter().flatten().find(is_it).cloned();
-    let enabled = server.get("enabled").filter(|enabled| enabled.is_boolean());
-    let is_off = enabled == Some(&Value::Bool(false));
-    let mut kept = match before {
-        Some(before) => before,
-        None if is_off => json!({ "name": name }),
-        None => return None,
-    };
-    if let (Some(enabled), Some(kept)) = (enabled, kept.as_object_mut())
-        && (is_off || kept.contains_key("enabled"))
-    {
-        kept.insert("enabled".to_owned(), enabled.clone());
-    }
-    Some(kept)
-}
-
 /// Writes values into local.settings.json. No message repeats what it has.
 fn with_settings(
     file: Option<&[u8]>,
@@ -165,45 +107,6 @@ fn with_settings(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cleaned(text: &str, before: Option<&str>) -> Value {
-        let before = before.map(|text| serde_json::from_str(text).unwrap());
-        serde_json::from_str(&without_additions(text.to_owned(), before.as_ref())).unwrap()
-    }
-
-    #[test]
-    fn what_a_list_of_servers_adds_is_not_kept() {
-        let listed = r#"{"mcpServers": [{"name": "a", "description": "A", "url": "https://x",
-            "headers": {"X-API-Key": "kwk1_x"}, "enabled": false, "tools": [{"name": "T", "description": "t"}]}],
-            "headers": {"X-API-Key": "kwk1_x"}, "apiKey": {"id": "1"}}"#;
-        let expected = json!({ "mcpServers": [
-            { "name": "a", "description": "A", "enabled": false, "tools": [{ "name": "T" }] }
-        ] });
-        assert_eq!(cleaned(listed, None), expected);
-    }
-
-    #[test]
-    fn a_file_without_additions_is_kept_to_the_letter() {
-        let text = "{ \"mcpServers\": [ {\"name\": \"a\",  \"tools\": [{\"name\": \"T\"}]} ] }";
-        assert_eq!(without_additions(text.to_owned(), None), text);
-        for text in ["{", "[]", "{\"mcpServers\": 7}", "{\"servers\": []}"] {
-            assert_eq!(without_additions(text.to_owned(), None), text);
-        }
-    }
-
-    #[test]
-    fn the_tools_that_an_upstream_has_do_not_become_those_that_it_may_have() {
-        let listed = r#"{"mcpServers": [
-            {"name": "far", "enabled": true, "tools": [], "upstream": {"state": "pending"}},
-            {"name": "Near", "enabled": false, "tools": [{"name": "x"}], "upstream": {"state": "known"}},
-            {"name": "off", "enabled": false, "tools": [], "upstream": {"state": "notAsked"}}]}"#;
-        let before = r#"{"mcpServers": [{"name": "near", "tools": [{"name": "y"}]}]}"#;
-        let expected = json!({ "mcpServers": [
-            { "name": "near", "tools": [{ "name": "y" }], "enabled": false },
-            { "name": "off", "enabled": false },
-        ] });
-        assert_eq!(cleaned(listed, Some(before)), expected);
-    }
 
     #[test]
     fn app_settings_are_written_beside_those_that_are_there() {

@@ -242,6 +242,66 @@ async fn artifacts_are_written_into_the_app_as_one_change() {
 }
 
 #[tokio::test]
+async fn what_limits_upstreams_outlasts_a_list_that_is_sent_back() {
+    let plane = plane().await;
+    let mut files = files(&helpdesk());
+    files["mcp.json"] = json!({ "servers": {
+        "my tools": { "url": "https://a.example.com/mcp" },
+        "far": { "url": "https://b.example.com/mcp" },
+        "waiting": { "url": "https://c.example.com/mcp", "headers": { "a": "${none of these}" } },
+    } })
+    .to_string()
+    .into();
+    let limits = r#"{"McpServers": [{"Name": "my tools", "tools": [{"name": "read"}]},
+        {"name": "FAR", "tools": [{"name": "read"}]}, {"name": "waiting", "tools": [{"name": "read"}]}]}"#;
+    files["mcpservers.json"] = format!("\u{feff}{limits}").into();
+    let answer = deploy(&plane, "helpdesk", &files).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    tokio::time::pause();
+    let list = plane.post("listMcpServers", "").await.json;
+    tokio::time::resume();
+    assert_eq!(list["leftOut"][0]["name"], "waiting", "{list}");
+    let answer = artifacts(
+        &plane,
+        &json!({ "files": { "mcpservers.json": { "mcpServers": list["value"] } } }),
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let app = std::sync::Arc::clone(&served(&plane, "helpdesk").app);
+    for name in ["far", "my-tools"] {
+        let upstream = app.server(name).unwrap().upstream().unwrap();
+        assert!(upstream.allows_tool("read") && !upstream.allows_tool("write"), "{name}");
+    }
+    assert!(app.mcpservers_json().unwrap().to_string().contains("\"waiting\""));
+}
+
+#[tokio::test]
+async fn a_server_that_is_sent_as_disabled_is_disabled_however_it_is_spelled() {
+    let plane = plane().await;
+    deployed(&plane).await;
+    let server = |members: &str| {
+        let file = format!(
+            r#"{{"mcpServers": [{{"name": "w", "description": "d", "tools": []{members}}}]}}"#
+        );
+        json!({ "files": { "mcpservers.json": file } })
+    };
+    let answer = artifacts(&plane, &server(r#", "Enabled": false, "url": "x""#)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(!served(&plane, "helpdesk").app.server("w").unwrap().is_enabled());
+    for twice in [
+        r#", "url": "x", "enabled": false, "enabled": true"#,
+        r#", "url": "x", "enabled": false, "Enabled": true"#,
+    ] {
+        let answer = artifacts(&plane, &server(twice)).await;
+        answer.assert(400, "InvalidDeployment");
+        assert!(answer.message().contains("keep one of the two"), "{}", answer.text);
+    }
+    // A name that is read as nothing is told.
+    let answer = artifacts(&plane, &server(r#", "enabeld": false"#)).await;
+    assert!(answer.json["leftOut"].to_string().contains("enabeld"), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn programs_and_settings_are_not_written_as_artifacts() {
     let plane = plane().await;
     deployed(&plane).await;
