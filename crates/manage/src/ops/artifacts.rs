@@ -2,10 +2,13 @@
 
 mod sent_back;
 
+use std::collections::BTreeSet;
+
 use app::Files;
 use serde_json::{Value, json};
 
 use self::sent_back::without_additions;
+use crate::error::Quoted;
 use crate::limits;
 
 pub(super) const SERVERS: &str = "mcpservers.json";
@@ -90,15 +93,27 @@ fn with_settings(
     file: Option<&[u8]>,
     settings: Vec<(String, String)>,
 ) -> Result<String, Vec<String>> {
-    let file = file.map_or_else(|| Ok(json!({ "IsEncrypted": false })), serde_json::from_slice);
     let unfit = || vec![format!("{SETTINGS}: has a form that app settings cannot be written into")];
-    let mut file: Value = file.map_err(|_| unfit())?;
+    let mut file = match file {
+        Some(bytes) => app::read_json(SETTINGS, bytes)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?,
+        None => json!({ "IsEncrypted": false }),
+    };
     let object = file.as_object_mut().ok_or_else(unfit)?;
-    // Names of members are read without regard to case.
+    // Names of members are read without regard to case, and null as none.
     let name = object.keys().find(|name| name.eq_ignore_ascii_case("Values")).cloned();
-    let values = object.entry(name.unwrap_or_else(|| "Values".to_owned()));
-    let values = values.or_insert_with(|| json!({})).as_object_mut().ok_or_else(unfit)?;
+    let values = object.entry(name.unwrap_or_else(|| "Values".to_owned())).or_insert(Value::Null);
+    if values.is_null() {
+        *values = json!({});
+    }
+    let values = values.as_object_mut().ok_or_else(unfit)?;
+    let mut written: BTreeSet<String> = BTreeSet::new();
     for (name, value) in settings {
+        if !written.insert(name.to_ascii_lowercase()) {
+            return Err(vec![format!("appSettings: {} is named twice, case apart", Quoted(&name))]);
+        }
+        // So are names of settings where they are read.
+        values.retain(|other, _| *other == name || !other.eq_ignore_ascii_case(&name));
         values.insert(name, Value::String(value));
     }
     Ok(format!("{file:#}\n"))
@@ -116,6 +131,13 @@ mod tests {
         let expected =
             json!({ "isEncrypted": false, "values": { "A": "1", "B": "3", "C": "4" }, "Host": {} });
         assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected);
+        for file in
+            ["{\"Values\": {}}", "{\"Values\": null}", "\u{feff}{\"Values\": {\"b\": \"1\"}}"]
+        {
+            let written = with_settings(Some(file.as_bytes()), settings.clone()).unwrap();
+            let expected = json!({ "Values": { "B": "3", "C": "4" } });
+            assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected, "{file}");
+        }
         let written = with_settings(None, settings).unwrap();
         let expected = json!({ "IsEncrypted": false, "Values": { "B": "3", "C": "4" } });
         assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected);

@@ -302,6 +302,32 @@ async fn a_server_that_is_sent_as_disabled_is_disabled_however_it_is_spelled() {
 }
 
 #[tokio::test]
+async fn app_settings_replace_those_that_differ_in_case() {
+    let plane = plane().await;
+    let mut files = files(&helpdesk());
+    let settings = r#"{"Values": {"workflows.findticket.flowstate": "Enabled"}}"#;
+    files["local.settings.json"] = format!("\u{feff}{settings}").into();
+    deploy(&plane, "helpdesk", &files).await;
+    for (name, state) in [
+        ("Workflows.FindTicket.FlowState", "Disabled"),
+        ("WORKFLOWS.FindTicket.FlowState", "Enabled"),
+    ] {
+        let answer = artifacts(&plane, &json!({ "appSettings": { name: state } })).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let is_disabled = served(&plane, "helpdesk").app.workflows()["FindTicket"].is_disabled();
+        assert_eq!(is_disabled, state == "Disabled", "{name}");
+    }
+    let answer =
+        artifacts(&plane, &json!({ "appSettings": { "a": "s3cret", "A": "s3cret" } })).await;
+    answer.assert(400, "InvalidDeployment");
+    assert!(
+        answer.message().contains("case apart") && !answer.text.contains("s3cret"),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
 async fn programs_and_settings_are_not_written_as_artifacts() {
     let plane = plane().await;
     deployed(&plane).await;
