@@ -37,15 +37,14 @@ pub struct Surroundings {
 /// What an app may ask of a machine that its author has no business on: what its configuration names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
-    /// The programs that may be run, as an entry names them, relative ones below its folder.
+    /// The programs that may be run, as an entry names them, relative ones below its folder. Their
+    /// arguments and their folder are the entry's.
     pub commands: BTreeSet<String>,
+    /// The variables that an entry may set for its program, by their exact names. Shells, interpreters and
+    /// the linker have ones that make them run something else, each its own.
+    pub command_variables: BTreeSet<String>,
     /// The variables that may be read, those of inputs among them by their whole names.
     pub variables: BTreeSet<String>,
-}
-
-/// Whether a variable of a child process changes which program runs, whatever its command is.
-pub(crate) fn changes_program(variable: &str) -> bool {
-    variable == "PATH" || variable.starts_with("LD_")
 }
 
 /// Shows names only: values may be secrets.

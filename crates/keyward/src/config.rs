@@ -91,6 +91,8 @@ pub(crate) struct Management {
 pub(crate) struct AppLimits {
     /// The programs that they may run, as mcp.json names them.
     pub(crate) commands: BTreeSet<String>,
+    /// The variables that mcp.json may set for them.
+    pub(crate) command_variables: BTreeSet<String>,
     /// The variables that mcp.json may name.
     pub(crate) variables: BTreeSet<String>,
     /// The app settings of the process that workflows may read.

@@ -33,7 +33,7 @@ impl Maker {
     }
 
     fn surroundings(&self) -> Surroundings {
-        let AppLimits { commands, variables, app_settings } = &self.limits;
+        let AppLimits { commands, command_variables, variables, app_settings } = &self.limits;
         let mut settings = self.environment.app_settings();
         settings.retain(|name, _| app_settings.contains(name));
         let mut values = self.environment.variables();
@@ -45,7 +45,11 @@ impl Maker {
             inputs: source::inputs(&self.environment, is_wanted),
             folder: None,
             home: source::home(&self.environment),
-            allowed: Some(Allowed { commands: commands.clone(), variables: variables.clone() }),
+            allowed: Some(Allowed {
+                commands: commands.clone(),
+                command_variables: command_variables.clone(),
+                variables: variables.clone(),
+            }),
         }
     }
 }
@@ -101,6 +105,7 @@ mod tests {
         assert_eq!(nothing.allowed, Some(Allowed::default()));
         let limits = AppLimits {
             commands: set(&["npx"]),
+            command_variables: set(&["REGION"]),
             variables: set(&["TOKEN", "KEYWARD_INPUT_ID"]),
             app_settings: set(&["A", "NONE"]),
         };
@@ -108,7 +113,8 @@ mod tests {
         assert_eq!(some.settings.keys().collect::<Vec<_>>(), ["A"]);
         assert_eq!(some.variables.keys().collect::<Vec<_>>(), ["TOKEN"]);
         assert_eq!(some.inputs.keys().collect::<Vec<_>>(), ["ID"]);
-        assert!(some.allowed.unwrap().commands.contains("npx"));
+        let allowed = some.allowed.unwrap();
+        assert!(allowed.commands.contains("npx") && allowed.command_variables.contains("REGION"));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::json::Faults;
 use crate::limits;
 use crate::problem::LeftOut;
 use crate::reader::{Node, Object};
-use crate::surroundings::changes_program;
 
 /// What is told about members that cannot be left aside without serving something else.
 const CHANGES_WHAT_RUNS: &[(&[&str], &str)] = &[
@@ -148,25 +147,30 @@ fn read_stdio(
         }
         (program, _) => program,
     };
-    check_allowed(&command, env.as_ref(), texts);
+    check_command(&command, texts);
     Some(StdioUpstream { command, args: args?, env: env?, cwd })
 }
 
 /// Sees that the configuration allows what would run.
-fn check_allowed(command: &str, env: Option<&BTreeMap<String, String>>, texts: &mut Texts<'_>) {
-    let Some(allowed) = &texts.around().allowed else { return };
-    if !allowed.commands.contains(command) {
+fn check_command(command: &str, texts: &mut Texts<'_>) {
+    let allowed = texts.around().allowed.as_ref();
+    if allowed.is_some_and(|allowed| !allowed.commands.contains(command)) {
         let command = shown(command);
         texts.refuse(format!(
             "deployed apps may not run the command `{command}` here: add it to `apps.commands` of Keyward's \
              configuration"
         ));
     }
-    let changes = env.into_iter().flat_map(BTreeMap::keys).find(|name| changes_program(name));
-    if let Some(name) = changes {
-        texts.lack(format!(
-            "`env` sets `{}`, which would have another program run: remove it",
-            shown(name)
+}
+
+/// Sees that the configuration allows a variable of what would run.
+fn check_variable(name: &str, texts: &mut Texts<'_>) {
+    let allowed = texts.around().allowed.as_ref();
+    if allowed.is_some_and(|allowed| !allowed.command_variables.contains(name)) {
+        let name = shown(name);
+        texts.refuse(format!(
+            "deployed apps may not set the variable `{name}` of a command here: add it to \
+             `apps.command_variables` of Keyward's configuration"
         ));
     }
 }
@@ -221,6 +225,9 @@ fn read_env(
         if name.is_empty() || name.contains(['=', '\0']) {
             node.fault(faults, "is no name of an environment variable");
             continue;
+        }
+        if !node.value.is_null() {
+            check_variable(name, texts);
         }
         let text = match node.value {
             // As editors write it: the child shall not have the variable, which it has not here.

@@ -11,11 +11,11 @@ use url::{Host, Url};
 
 use super::raw::{OPERATOR_FIELDS, RawOperator};
 use super::settings::names::{
-    ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, APPS_APP_SETTINGS, APPS_COMMANDS, APPS_VARIABLES,
-    BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER, LOG_FORMAT, MANAGE_LISTEN, MANAGE_OFF_LOOPBACK,
-    MANAGE_PUBLIC_URL, MASTER_KEY_FILES, MAX_KEY_LIFETIME, PUBLIC_URL, RESOURCE_GROUP,
-    SHUTDOWN_DRAIN, SHUTDOWN_GRACE, STORE_LEASE_S, STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE,
-    STORE_REPLICA_NAME, STORE_URL, SUBSCRIPTION,
+    ALLOW_ANONYMOUS, ALLOWED_HOSTS, APP_NAME, APPS_APP_SETTINGS, APPS_COMMAND_VARIABLES,
+    APPS_COMMANDS, APPS_VARIABLES, BEHIND_TLS_PROXY, DATA_DIR, LISTEN, LOG_FILTER, LOG_FORMAT,
+    MANAGE_LISTEN, MANAGE_OFF_LOOPBACK, MANAGE_PUBLIC_URL, MASTER_KEY_FILES, MAX_KEY_LIFETIME,
+    PUBLIC_URL, RESOURCE_GROUP, SHUTDOWN_DRAIN, SHUTDOWN_GRACE, STORE_LEASE_S,
+    STORE_MAX_CONNECTIONS, STORE_PASSWORD_FILE, STORE_REPLICA_NAME, STORE_URL, SUBSCRIPTION,
 };
 use super::{
     AppLimits, Config, DataPlane, Database, Environment, Log, LogFormat, Management,
@@ -62,6 +62,7 @@ impl Checking<'_> {
             app_name: self.parsed(APP_NAME, check_app_name),
             apps: AppLimits {
                 commands: self.texts(APPS_COMMANDS).into_iter().collect(),
+                command_variables: self.texts(APPS_COMMAND_VARIABLES).into_iter().collect(),
                 variables: self.texts(APPS_VARIABLES).into_iter().collect(),
                 app_settings: self.texts(APPS_APP_SETTINGS).into_iter().collect(),
             },

@@ -60,6 +60,7 @@ pub(crate) mod names {
     pub(crate) const STORE_LEASE_S: &str = "store.lease_s";
     pub(crate) const STORE_REPLICA_NAME: &str = "store.replica_name";
     pub(crate) const APPS_COMMANDS: &str = "apps.commands";
+    pub(crate) const APPS_COMMAND_VARIABLES: &str = "apps.command_variables";
     pub(crate) const APPS_VARIABLES: &str = "apps.variables";
     pub(crate) const APPS_APP_SETTINGS: &str = "apps.app_settings";
     pub(crate) const LOG_FILTER: &str = "log.filter";
@@ -281,9 +282,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
         flag: None,
         variable: None,
         default: "[]",
-        example: "[\"npx\", \"/opt/tools/search-server\"]",
+        example: "[\"/opt/tools/search-server\"]",
         meaning: "The programs that deployed apps may run, exactly as mcp.json names them \
-                  (docs/deploy.md). A program that runs others runs what its arguments say.",
+                  (docs/deploy.md). Their arguments are the app's: name a program only if any arguments \
+                  to it are fine.",
+    },
+    Setting {
+        name: names::APPS_COMMAND_VARIABLES,
+        kind: Kind::Texts,
+        flag: None,
+        variable: None,
+        default: "[]",
+        example: "[\"SEARCH_REGION\"]",
+        meaning: "The variables that mcp.json of deployed apps may set in env, for any of these programs. \
+                  Some have a program run others, as PATH, LD_PRELOAD, BASH_ENV and NODE_OPTIONS do \
+                  (docs/deploy.md).",
     },
     Setting {
         name: names::APPS_VARIABLES,

@@ -162,10 +162,14 @@ fn a_deployed_app_runs_and_reads_what_the_configuration_names_alone() {
     let server = serve(&[]);
     let refused = sandbox.run_with(deploy, "");
     refused.failed(3, &["server `run`", &program, "apps.commands", "`TOKEN`", "apps.variables"]);
+    assert!(
+        refused.err.contains("`T`") && refused.err.contains("apps.command_variables"),
+        "{refused:?}"
+    );
     drop(server);
 
     let config = format!(
-        "[apps]\ncommands = [\"{program}\"]\nvariables = [\"TOKEN\"]\napp_settings = [\"GREETING\"]\n"
+        "[apps]\ncommands = [\"{program}\"]\ncommand_variables = [\"T\"]\nvariables = [\"TOKEN\"]\napp_settings = [\"GREETING\"]\n"
     );
     sandbox.write("keyward.toml", &config);
     let server = serve(&["--config", "keyward.toml"]);

@@ -190,9 +190,16 @@ async fn a_deployment_that_asks_for_more_than_is_allowed_is_refused_with_what_to
         .into();
     let answer = deploy(&plane, "helpdesk", &files).await;
     answer.assert(400, "DeploymentNotAllowed");
-    for words in
-        ["server `run`", "`npx`", "apps.commands", "server `ask`", "`TOKEN`", "apps.variables"]
-    {
+    for words in [
+        "server `run`",
+        "`npx`",
+        "apps.commands",
+        "`A`",
+        "apps.command_variables",
+        "server `ask`",
+        "`TOKEN`",
+        "apps.variables",
+    ] {
         assert!(answer.message().contains(words), "{words}: {}", answer.text);
     }
     assert!(!answer.text.contains("s3cret"));

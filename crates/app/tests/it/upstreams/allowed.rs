@@ -7,7 +7,8 @@ use crate::support::{files, lines};
 
 fn allowing(commands: &[&str], variables: &[&str]) -> Surroundings {
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
-    let allowed = Allowed { commands: texts(commands), variables: texts(variables) };
+    let (commands, variables) = (texts(commands), texts(variables));
+    let allowed = Allowed { commands, command_variables: texts(&["REGION"]), variables };
     Surroundings { allowed: Some(allowed), folder: None, ..surroundings() }
 }
 
@@ -64,14 +65,28 @@ fn what_is_named_is_allowed_exactly() {
 }
 
 #[test]
-fn what_changes_the_program_behind_a_name_is_not_taken() {
-    for name in ["PATH", "LD_PRELOAD"] {
-        let file = format!(
-            r#"{{"servers": {{"run": {{"command": "npx", "env": {{"{name}": "/tmp"}}}}}}}}"#
-        );
-        let app = within(&allowing(&["npx"], &[]), &file);
-        assert!(app.servers().is_empty());
-        assert!(app.left_out_servers()[0].why.contains("would have another program run"), "{name}");
-        assert_eq!(within(&surroundings(), &file).servers().len(), 1, "the folder's owner may");
+fn a_deployed_app_sets_no_variable_of_a_program_that_is_not_named() {
+    let file =
+        |env: &str| format!(r#"{{"servers": {{"run": {{"command": "npx", "env": {{{env}}}}}}}}}"#);
+    for name in ["PATH", "LD_PRELOAD", "BASH_ENV", "NODE_OPTIONS", "PYTHONPATH", "HOME", "region"] {
+        for value in [r#""/tmp""#, "7", r#""${env:TOKEN}""#] {
+            let file = file(&format!(r#""REGION": "eu", "{name}": {value}"#));
+            let app = within(&allowing(&["npx"], &[]), &file);
+            let told = app.not_allowed().concat();
+            let words = format!(
+                "may not set the variable `{name}` of a command here: add it to `apps.command_variables`"
+            );
+            assert!(app.servers().is_empty() && told.contains(&words), "{name}: {told}");
+            assert!(
+                told.starts_with("mcp.json server `run`: ") && !told.contains("`REGION`"),
+                "{told}"
+            );
+            assert_eq!(within(&surroundings(), &file).servers().len(), 1, "the folder's owner may");
+        }
+    }
+    // What has no value is not set.
+    for env in [r#""REGION": "eu""#, r#""HOME": null"#] {
+        let app = within(&allowing(&["npx"], &[]), &file(env));
+        assert_eq!((app.servers().len(), app.not_allowed().len()), (1, 0), "{env}");
     }
 }
