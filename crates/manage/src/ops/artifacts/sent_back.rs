@@ -8,8 +8,8 @@ use super::SERVERS;
 /// What listMcpServers adds to a server, API keys among it.
 const ADDED: &[&str] = &["url", "headers", "apiKey", "upstream"];
 
-/// What is read of a server here.
-const READ: &[&str] = &["name", "description", "enabled", "tools", "upstream"];
+/// What an app is made of: a server that has one of them twice is refused there.
+const READ: &[&str] = &["name", "description", "enabled", "tools"];
 
 /// Takes out of mcpservers.json what listMcpServers adds to it, and keeps what the file that is there says of
 /// servers of mcp.json. What does not have the file's form is left for its reader to tell.
@@ -257,6 +257,8 @@ mod tests {
             json!({ "mcpServers": [limits[0], { "name": "gone", "tools": [] }, limits[1]] });
         let kept = cleaned(&sent(&[]), &before.to_string());
         assert_eq!(kept["mcpServers"], limits, "a server of workflows goes");
+        let twice = r#"{"mcpServers": [{"name": "far", "upstream": {}, "Upstream": {}}]}"#;
+        assert_eq!(cleaned(twice, &before.to_string())["mcpServers"], limits);
         // Whoever names it may say something else.
         let other = json!([{ "name": "Near" }, { "name": "waiting", "tools": [] }]);
         let kept = cleaned(&sent(other.as_array().unwrap()), &before.to_string());
