@@ -6,6 +6,7 @@
 //! finds the only one by itself.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use url::Url;
 
 use crate::config::Environment;
 use crate::data_dir::DataDir;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::secret_file;
 
 /// How a server of this machine is reached.
@@ -120,6 +121,18 @@ fn notes_folder(environment: &Environment) -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".local").join("state")))
         .or_else(|| absolute("XDG_RUNTIME_DIR"))
         .map(|base| base.join("keyward").join("served"))
+}
+
+/// The URL of an address on this machine; for one that means every address, the loopback's.
+pub(crate) fn url_at(address: SocketAddr) -> Result<Url> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, address.port());
+    Url::parse(&format!("http://{address}/"))
+        .map_err(|error| Error::Failed(format!("cannot make a URL of {address}: {error}")))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod signals;
 mod writing;
 
 use std::mem::discriminant;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +69,7 @@ pub(crate) async fn run(
         listener::bind(config.management.listen, "management").await?;
     let public_url = match &config.data_plane.public_url {
         Some(url) => url.clone(),
-        None => url_at(listen)?,
+        None => running::url_at(listen)?,
     };
     let (replica, app_id) = apps.start(&store, &clock, &public_url).await?;
     if let (Some(unfinished), Some(app_id)) = (unfinished, app_id) {
@@ -90,7 +89,7 @@ pub(crate) async fn run(
     let gateway = Arc::new(gateway);
     let metrics = metrics::of(&replica, &gateway);
     running.listen(data_plane, move |hangup| gateway.service(hangup), mcp_connections);
-    let manage_url = url_at(manage_listen)?;
+    let manage_url = running::url_at(manage_listen)?;
     let kept = apps.keep(app_id);
     let deployments = apps.deployments(is_shared, |dir| {
         let (store, replica) = (Arc::clone(&store), Arc::clone(&replica));
@@ -283,18 +282,6 @@ fn unreadable_store(error: store::Error) -> Error {
         }
         error => Error::store("read the store")(error),
     }
-}
-
-/// The URL of an address on this machine; for one that means every address, the loopback's.
-fn url_at(address: SocketAddr) -> Result<Url> {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    let address = SocketAddr::new(ip, address.port());
-    Url::parse(&format!("http://{address}/"))
-        .map_err(|error| Error::Failed(format!("cannot make a URL of {address}: {error}")))
 }
 
 /// Child processes are supervised by this program itself, so that none outlives it.
