@@ -4,6 +4,7 @@ mod apps;
 mod metrics;
 mod reload;
 mod signals;
+mod unfinished;
 mod writing;
 
 use std::mem::discriminant;
@@ -27,7 +28,8 @@ use self::apps::Apps;
 use self::metrics::Metrics;
 use self::reload::Reload;
 use self::signals::Signals;
-use self::writing::{Folder, Unfinished};
+use self::unfinished::Unfinished;
+use self::writing::Folder;
 use crate::arguments::ServeArguments;
 use crate::config::{Config, Database, Environment, Management, MasterKeySource, OperatorEntry};
 use crate::data_dir::{self, DataDir};
@@ -73,7 +75,7 @@ pub(crate) async fn run(
     };
     let (replica, app_id) = apps.start(&store, &clock, &public_url).await?;
     if let (Some(unfinished), Some(app_id)) = (unfinished, app_id) {
-        unfinished.record(&store, app_id).await?;
+        unfinished.end(&store, app_id).await?;
     }
 
     let upstreams =

@@ -5,6 +5,8 @@
 //! are put in their places after that, which can be done again at any time, and at last the journal is taken
 //! away. It knows nothing of what the files mean.
 
+mod pending;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -13,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::pending::pending;
 
 /// The journal in the data folder.
 const JOURNAL: &str = "deployment.journal";
@@ -68,6 +71,35 @@ fn begin_in_steps<R: Serialize>(
     change: &Change<R>,
     step: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<()> {
+    let dir = put(data_dir, change, step)?;
+    let durable = step().and_then(|()| Ok(rustix::fs::fsync(&dir)?));
+    // Whoever asked is told that it has not happened, so no start may find it.
+    durable.inspect_err(|_| drop(end(data_dir)))
+}
+
+/// Has the journal say that the files are in their places: from now on nothing of it is written again, and what
+/// has to be known of the change is still there.
+pub(crate) fn note_applied<R: Serialize>(data_dir: &Path, change: &Change<R>) -> io::Result<()> {
+    note_applied_in_steps(data_dir, change, &mut || Ok(()))
+}
+
+fn note_applied_in_steps<R: Serialize>(
+    data_dir: &Path,
+    change: &Change<R>,
+    step: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    let rest = Change::new(change.of.clone(), BTreeMap::new(), Vec::new(), &change.record);
+    let dir = put(data_dir, &rest, step)?;
+    step()?;
+    Ok(rustix::fs::fsync(&dir)?)
+}
+
+/// Puts a journal in its place, whole; gives the folder, which the disk is not known to have yet.
+fn put<R: Serialize>(
+    data_dir: &Path,
+    change: &Change<R>,
+    step: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<OwnedFd> {
     let bytes = serde_json::to_vec(change)?;
     let unfinished = data_dir.join(UNFINISHED);
     step()?;
@@ -80,59 +112,13 @@ fn begin_in_steps<R: Serialize>(
     file.write_all(&bytes)?;
     file.sync_all()?;
     step()?;
-    fs::rename(&unfinished, data_dir.join(JOURNAL))?;
-    step()?;
-    rustix::fs::fsync(&dir)?;
-    Ok(())
+    fs::rename(&unfinished, path(data_dir))?;
+    Ok(dir)
 }
 
 /// Where the journal is.
 pub(crate) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(JOURNAL)
-}
-
-/// The change that has happened and may not be in its place yet.
-///
-/// # Errors
-/// [`io::ErrorKind::InvalidData`] for what this version has not written: what it is and what to do, as the rest
-/// of a sentence about the journal. It quotes nothing, since app settings may be in it.
-pub(crate) fn pending<R: DeserializeOwned>(data_dir: &Path) -> io::Result<Option<Change<R>>> {
-    let bytes = match fs::read(path(data_dir)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let Form { layout } = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-    if layout != LAYOUT {
-        return Err(invalid(if layout > LAYOUT { NEWER } else { OLDER }));
-    }
-    let change: Change<R> = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-    let mut paths = change.write.keys().chain(&change.remove);
-    if !Path::new(&change.of.folder).is_absolute() || !paths.all(|path| app::is_app_file(path)) {
-        return Err(invalid(format!("names what no deployment writes: {LOOK}")));
-    }
-    Ok(Some(change))
-}
-
-/// What all layouts have.
-#[derive(Deserialize)]
-struct Form {
-    layout: u8,
-}
-
-const LOOK: &str = "see that the app's files are as they shall be, and remove it";
-const NEWER: &str = "was written by a newer version of Keyward: serve with that one";
-const OLDER: &str = "was written by an earlier version of Keyward and does not say which folder it is of: \
-                     serve that folder once with the earlier one, or see that its files are as they \
-                     shall be, and remove the journal";
-
-fn damaged(error: &serde_json::Error) -> io::Error {
-    let (line, column) = (error.line(), error.column());
-    invalid(format!("cannot be read (line {line}, column {column}): {LOOK}"))
-}
-
-fn invalid(message: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, message.into())
 }
 
 /// Puts the files of a change in their places, as often as it takes.
@@ -198,7 +184,7 @@ pub(crate) fn check<'p>(
 
 /// Takes the journal away, once everything that the change asks for is done.
 pub(crate) fn end(data_dir: &Path) -> io::Result<()> {
-    remove_if_there(&data_dir.join(JOURNAL))?;
+    remove_if_there(&path(data_dir))?;
     rustix::fs::fsync(&open_dir(CWD, data_dir)?)?;
     Ok(())
 }
@@ -290,12 +276,12 @@ mod tests {
     use super::*;
 
     /// A data folder, and an app folder as it was before.
-    struct Place {
+    pub(super) struct Place {
         dir: TempDir,
     }
 
     impl Place {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let place = Self { dir: tempfile::tempdir().unwrap() };
             for (path, text) in before() {
                 let path = place.root().join(path);
@@ -310,14 +296,14 @@ mod tests {
             self.dir.path().join("app")
         }
 
-        fn data(&self) -> PathBuf {
+        pub(super) fn data(&self) -> PathBuf {
             self.dir.path().join("data")
         }
 
         /// What a start does with what it finds.
         fn recover(&self) {
             if let Some(change) = pending::<String>(&self.data()).unwrap() {
-                assert_eq!(change, self::change());
+                assert_eq!(change.record, self::change().record);
                 apply(&self.root(), &change).unwrap();
                 end(&self.data()).unwrap();
             }
@@ -358,7 +344,7 @@ mod tests {
         Of { folder: "/app".to_owned(), app: "tools".to_owned() }
     }
 
-    fn change() -> Change<String> {
+    pub(super) fn change() -> Change<String> {
         let write =
             texts(&[("host.json", "2"), ("mcpservers.json", "2"), ("C/workflow.json", "2")]);
         Change::new(of(), write, vec!["B/workflow.json".to_owned()], "who".to_owned())
@@ -377,6 +363,7 @@ mod tests {
         let change = change();
         begin_in_steps(&place.data(), &change, &mut step)
             .and_then(|()| apply_in_steps(&place.root(), &change, &mut step))
+            .and_then(|()| note_applied_in_steps(&place.data(), &change, &mut step))
             .and_then(|()| step())
             .and_then(|()| end(&place.data()))
             .is_ok()
@@ -429,6 +416,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_its_place_is_written_once() {
+        let place = Place::new();
+        begin(&place.data(), &change()).unwrap();
+        apply(&place.root(), &change()).unwrap();
+        note_applied(&place.data(), &change()).unwrap();
+        fs::write(place.root().join("host.json"), "3").unwrap();
+        place.recover();
+        assert_eq!(place.files().get("host.json").unwrap(), "3");
+    }
+
+    #[test]
+    fn a_change_that_is_not_known_to_be_durable_is_none() {
+        let place = Place::new();
+        let is_there = || path(&place.data()).exists();
+        let mut step = || if is_there() { Err(io::Error::other("the disk")) } else { Ok(()) };
+        begin_in_steps(&place.data(), &change(), &mut step).unwrap_err();
+        assert_eq!(pending::<String>(&place.data()).unwrap(), None);
+    }
+
+    #[test]
     fn nothing_is_written_through_a_link() {
         let place = Place::new();
         let outside = tempfile::tempdir().unwrap();
@@ -465,35 +472,5 @@ mod tests {
         let settings = Change::new(of(), texts(&[("local.settings.json", "{}")]), Vec::new(), ());
         apply(&place.root(), &settings).unwrap();
         assert_eq!(mode(place.root().join("local.settings.json")), 0o600);
-    }
-
-    #[test]
-    fn a_journal_that_this_version_has_not_written_is_refused_and_not_quoted() {
-        let place = Place::new();
-        let journal = place.data().join(JOURNAL);
-        begin(&place.data(), &change()).unwrap();
-        let whole = fs::read_to_string(&journal).unwrap();
-        let other = |from: &str, to: &str| whole.replace(from, to);
-        let mut cases: Vec<_> = (0..whole.len())
-            .map(|end| (whole.get(..end).unwrap().to_owned(), "cannot be read"))
-            .collect();
-        cases.extend([
-            (other("\"layout\":2", "\"layout\":1"), "an earlier version"),
-            (other("\"layout\":2", "\"layout\":3"), "a newer version"),
-            (other("host.json", "run.sh"), "names what no deployment writes"),
-            (other("B/workflow.json", "../workflow.json"), "names what no deployment writes"),
-            (other("/app", "app"), "names what no deployment writes"),
-            (other("\"remove\":[", "\"remove\":[{\"secret\":1},"), "cannot be read"),
-            (other("{\"C/workflow.json\"", "\"secret\",{\"C\""), "cannot be read"),
-        ]);
-        for (text, words) in cases {
-            fs::write(&journal, &text).unwrap();
-            let refused = pending::<String>(&place.data()).unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{text}");
-            let refused = refused.to_string();
-            assert!(refused.contains(words) && !refused.contains("secret"), "{text}: {refused}");
-        }
-        fs::write(&journal, &whole).unwrap();
-        assert_eq!(pending::<String>(&place.data()).unwrap(), Some(change()));
     }
 }

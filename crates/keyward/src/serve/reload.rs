@@ -1,14 +1,16 @@
+use std::io;
 use std::sync::Arc;
 
 use app::Authentication;
 use keys::AppId;
 use store::Replica;
 use tokio::signal::unix::Signal;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::writing::Unfinished;
+use super::unfinished::Unfinished;
 use crate::error::Error;
 use crate::source::{Loaded, Source};
 use crate::watch::Watch;
@@ -19,37 +21,45 @@ pub(super) struct Kept {
     pub(super) app: AppId,
     /// The app's.
     pub(super) name: String,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
+
+/// The one who reads the place, or writes it.
+pub(super) type Held = OwnedMutexGuard<State>;
 
 pub(super) struct State {
     /// The last state that held, which is the one that is served.
     current: Loaded,
     /// Whether the folder did not hold when it was last read.
     broken: bool,
-    /// A deployment that has happened and is not wholly in the folder.
+    /// A deployment whose journal may be there.
     pub(super) unfinished: Option<Unfinished>,
 }
 
 impl Kept {
     pub(super) fn new(source: Source, current: Loaded, app: AppId, name: String) -> Self {
-        let state = Mutex::new(State { current, broken: false, unfinished: None });
+        let state = State { current, broken: false, unfinished: None };
+        let state = Arc::new(Mutex::new(state));
         Self { source, app, name, state }
     }
 
-    pub(super) async fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().await
+    pub(super) async fn lock(&self) -> Held {
+        Arc::clone(&self.state).lock_owned().await
     }
 
     /// Reads the place again, and serves it if it holds.
-    pub(super) async fn read(&self, state: &mut State, replica: &Arc<Replica>) {
+    pub(super) async fn read(&self, held: Held, replica: &Arc<Replica>) {
         let dir = self.source.place.path().display();
-        if let Err(error) = Unfinished::finish(&mut state.unfinished).await {
-            warn!(
-                "A deployment into {dir} cannot be finished, and its files are not read before it is: {error}"
-            );
-            return;
-        }
+        let mut state = match finish(held).await {
+            Ok(held) => held,
+            Err(error) => {
+                warn!(
+                    "A deployment into {dir} cannot be finished, and its files are not read before it \
+                     is: {error}"
+                );
+                return;
+            }
+        };
         let newer = match self.source.load().await {
             Ok(newer) => newer,
             Err(error) => {
@@ -83,6 +93,19 @@ impl Kept {
     }
 }
 
+/// Finishes the deployment before, if there is something left to do in the folder.
+pub(super) async fn finish(held: Held) -> io::Result<Held> {
+    on_disk(held, |state| Unfinished::finish(&mut state.unfinished)).await
+}
+
+/// Works on the disk and holds the place until the end, also where whoever awaits it has gone.
+pub(super) async fn on_disk(
+    mut held: Held,
+    work: impl FnOnce(&mut State) -> io::Result<()> + Send + 'static,
+) -> io::Result<Held> {
+    spawn_blocking(move || work(&mut held).map(|()| held)).await?
+}
+
 /// Keeps what is served as the app folder is.
 pub(super) struct Reload {
     kept: Arc<Kept>,
@@ -107,8 +130,7 @@ impl Reload {
                 () = changed(self.watch.as_mut()) => {}
                 _ = hangup.recv() => {}
             }
-            let mut state = self.kept.lock().await;
-            self.kept.read(&mut state, &replica).await;
+            self.kept.read(self.kept.lock().await, &replica).await;
         }
     }
 }

@@ -1,150 +1,25 @@
 //! Deployments into the folder that an app is served from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use app::{App, Files};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use keys::Authorized;
 use keys::permission::Owner;
-use keys::{AppId, Authorized, Caller, Role};
 use manage::{AppFolder, NotWritten};
-use serde::{Deserialize, Serialize};
 use store::{Note, Replica, Store};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
-use super::apps;
-use super::reload::Kept;
-use crate::config::Config;
-use crate::data_dir::DataDir;
-use crate::error::{Error, Result};
+use super::reload::{self, Held, Kept};
+use super::unfinished::{Record, Stage, Unfinished};
+use crate::error::Error;
 use crate::folder::journal::{self, Change, Of};
-use crate::output;
-use crate::place::Place;
-
-/// What the store is told of a deployment, however often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// The audit row's.
-    id: String,
-    by: String,
-    note: Note,
-}
-
-/// A deployment that has happened: it stands in the journal.
-#[derive(Clone, Debug)]
-pub(super) struct Unfinished {
-    root: PathBuf,
-    data_dir: PathBuf,
-    change: Arc<Change<Record>>,
-    /// Whether its audit row is known to be there; the journal stays until it is.
-    is_recorded: bool,
-}
-
-impl Unfinished {
-    /// Puts its files in their places, if there is one.
-    pub(super) async fn finish(unfinished: &mut Option<Self>) -> io::Result<()> {
-        let Some(this) = unfinished.clone() else { return Ok(()) };
-        spawn_blocking(move || {
-            journal::apply(&this.root, &this.change)?;
-            if this.is_recorded { journal::end(&this.data_dir) } else { Ok(()) }
-        })
-        .await??;
-        *unfinished = None;
-        Ok(())
-    }
-
-    /// Finishes the deployment that a process was interrupted in, before the folder is read; none if there is
-    /// none, or another process has the data folder.
-    ///
-    /// # Errors
-    /// [`Error::Unfit`] if it is not of this folder and app, or not to be made sense of; nothing is written then.
-    pub(super) fn found(place: Option<&Place>, config: &Config) -> Result<Option<Self>> {
-        let Some(place @ Place::Folder(dir)) = place else { return Ok(None) };
-        // One that is none is told of when it is read.
-        if !dir.is_dir() {
-            return Ok(None);
-        }
-        let path = config.data_dir.clone().unwrap_or_else(|| place.data_dir());
-        let Some(data_dir) = DataDir::open(&path)? else { return Ok(None) };
-        let journal = journal::path(data_dir.path());
-        let doing = || format!("finish the deployment whose journal is {}", journal.display());
-        if !journal.try_exists().map_err(Error::io(doing()))? {
-            return Ok(None);
-        }
-        let lock = File::options().append(true).create(true).open(data_dir.lock_file());
-        let lock = lock.map_err(Error::io(doing()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(Error::io(doing())(error)),
-        }
-        let pending = journal::pending::<Record>(data_dir.path()).map_err(|error| {
-            if error.kind() == io::ErrorKind::InvalidData {
-                let journal = journal.display();
-                let what = "the journal of a deployment that was interrupted";
-                return Error::Unfit(format!("{what}, {journal}, {error}. Nothing was changed"));
-            }
-            Error::io(doing())(error)
-        })?;
-        let Some(change) = pending else { return Ok(None) };
-        let root = fs::canonicalize(dir).map_err(Error::io(doing()))?;
-        check_of(&change.of, &root, &apps::app_name(place, config)?, &data_dir)?;
-        let paths = change.write.keys().chain(&change.remove).map(String::as_str);
-        journal::check(&root, paths).map_err(|why| {
-            Error::Unfit(format!("cannot {}: {why}. Nothing was changed", doing()))
-        })?;
-        journal::apply(&root, &change).map_err(Error::io(doing()))?;
-        let (data_dir, change) = (data_dir.path().to_owned(), Arc::new(change));
-        Ok(Some(Self { root, data_dir, change, is_recorded: false }))
-    }
-
-    /// Sees that the audit has it, and forgets it.
-    pub(super) async fn record(self, store: &Store, app: AppId) -> Result<()> {
-        let Record { id, by, note } = &self.change.record;
-        let caller = Caller::new(by, Role::Owner).require(app);
-        let by = caller.map_err(|error| Error::Failed(error.to_string()))?;
-        let recorded = store.record_deployment(&by, id, note).await;
-        recorded.map_err(Error::store("record the deployment that was interrupted"))?;
-        let paths = note.changed.join(", ");
-        info!("Finished a deployment of {} that was interrupted: {paths}", by.by());
-        journal::end(&self.data_dir).map_err(Error::io("end the journal of deployments"))
-    }
-}
-
-/// Sees that a change is of the folder and the app that are to be served.
-fn check_of(of: &Of, root: &Path, app: &str, data_dir: &DataDir) -> Result<()> {
-    // A link from where the folder lay says that it is the same one, moved.
-    let is_folder = fs::canonicalize(&of.folder).is_ok_and(|folder| folder == root);
-    if is_folder && of.app == app {
-        return Ok(());
-    }
-    let journal = journal::path(data_dir.path());
-    let (data_dir, journal) = (data_dir.path().display(), journal.display());
-    let shown = output::shown(&of.folder);
-    let (other, root) = (output::shown(&of.app), root.display());
-    let begins = format!(
-        "a deployment into the folder {shown}, served as the app {other}, was interrupted, and what is to \
-         be served with its data folder {data_dir} now"
-    );
-    Err(Error::Unfit(if is_folder {
-        format!(
-            "{begins} is the app {app}: nothing was changed. Serve it once with --app-name {other}, which \
-             finishes the deployment"
-        )
-    } else {
-        format!(
-            "{begins} is {root}: nothing was changed. Serve that folder once with this data folder and \
-             --app-name {other}, which finishes the deployment. If {root} is that folder and was moved, move \
-             it back for that, or make {shown} a link to it. If that folder is gone, remove {journal}"
-        )
-    }))
-}
 
 /// The folder of an app, written by deployments.
 pub(super) struct Folder {
@@ -158,8 +33,7 @@ pub(super) struct Folder {
 impl AppFolder for Folder {
     fn read(&self) -> BoxFuture<'_, Result<Files, NotWritten>> {
         async {
-            let mut state = self.kept.lock().await;
-            Unfinished::finish(&mut state.unfinished).await.map_err(NotWritten::Failed)?;
+            let _held = self.take().await?;
             self.files().await
         }
         .boxed()
@@ -184,6 +58,15 @@ impl AppFolder for Folder {
 }
 
 impl Folder {
+    /// Takes the folder, with nothing left to do of the deployment before: its journal's place is wanted.
+    async fn take(&self) -> Result<Held, NotWritten> {
+        let held = reload::finish(self.kept.lock().await).await;
+        let mut held = held.map_err(NotWritten::Failed)?;
+        let Some(unfinished) = &mut held.unfinished else { return Ok(held) };
+        unfinished.record(&self.store, self.kept.app).await.map_err(NotWritten::Store)?;
+        reload::finish(held).await.map_err(NotWritten::Failed)
+    }
+
     async fn files(&self) -> Result<Files, NotWritten> {
         let place = self.kept.source.place.clone();
         let read = spawn_blocking(move || place.read()).await;
@@ -199,38 +82,43 @@ impl Folder {
         files: Files,
         note: Note,
     ) -> Result<(), NotWritten> {
-        let mut state = self.kept.lock().await;
+        let held = self.take().await?;
         if self.files().await? != read {
             return Err(NotWritten::Overtaken);
         }
         let root = fs::canonicalize(&self.dir).map_err(NotWritten::Failed)?;
-        let id = Uuid::now_v7().to_string();
-        let record = Record { id, by: by.by().to_owned(), note };
+        let record = Record { id: Uuid::now_v7().to_string(), by: by.by().to_owned(), note };
         let folder = root.to_str().map(str::to_owned).ok_or_else(|| {
             NotWritten::Unfit(format!("{}: the folder's path is not UTF-8", root.display()))
         })?;
         let of = Of { folder, app: self.kept.name.clone() };
         let change = change(&root, of, &read, &files, record)?;
-        let change = Arc::new(change);
-        let (data_dir, begun) = (self.data_dir.clone(), Arc::clone(&change));
-        in_thread(move || journal::begin(&data_dir, &begun)).await?;
-        let Record { id, note, .. } = &change.record;
-        let recorded = self.store.record_deployment(&by, id, note).await;
-        let is_recorded = match &recorded {
-            Ok(_) => true,
-            Err(store::Error::OutcomeUnknown(_)) => false,
-            Err(_) => {
-                // It has not happened: nothing of it stands anywhere but in the journal.
-                let data_dir = self.data_dir.clone();
-                in_thread(move || journal::end(&data_dir)).await?;
-                return recorded.map(drop).map_err(NotWritten::Store);
+        let (id, note) = (change.record.id.clone(), change.record.note.clone());
+        let mut unfinished = Unfinished::new(root, self.data_dir.clone(), change);
+        let begun = reload::on_disk(held, move |state| {
+            let begun = unfinished.begin();
+            state.unfinished = Some(unfinished);
+            // One that was not begun leaves nothing.
+            begun.inspect_err(|_| drop(Unfinished::finish(&mut state.unfinished)))
+        });
+        let mut held = begun.await.map_err(NotWritten::Failed)?;
+        let recorded = self.store.record_deployment(&by, &id, &note).await;
+        if let Some(unfinished) = &mut held.unfinished {
+            match &recorded {
+                Ok(_) => unfinished.is_recorded = true,
+                Err(store::Error::OutcomeUnknown(_)) => {}
+                // Nothing of it stands anywhere but in the journal.
+                Err(_) => unfinished.stage = Stage::Withdrawn,
             }
+        }
+        let held = reload::finish(held).await.map_err(NotWritten::Failed)?;
+        let change = match recorded {
+            Ok(change) => Some(change),
+            Err(store::Error::OutcomeUnknown(_)) => None,
+            Err(error) => return Err(NotWritten::Store(error)),
         };
-        let data_dir = self.data_dir.clone();
-        state.unfinished = Some(Unfinished { root, data_dir, change, is_recorded });
-        Unfinished::finish(&mut state.unfinished).await.map_err(NotWritten::Failed)?;
-        self.kept.read(&mut state, &self.replica).await;
-        if let Ok(change) = recorded
+        self.kept.read(held, &self.replica).await;
+        if let Some(change) = change
             && self.replica.in_force(&change).await.is_err()
         {
             warn!("The deployment is in the folder, and not in force yet");
@@ -267,9 +155,158 @@ fn change(
     Ok(Change::new(of, write, remove, record))
 }
 
-async fn in_thread(
-    work: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> Result<(), NotWritten> {
-    let done = spawn_blocking(work).await.map_err(io::Error::from);
-    done.and_then(|done| done).map_err(NotWritten::Failed)
+#[cfg(test)]
+mod tests {
+    use app::Authentication;
+    use keys::{AppId, Caller, Clock, MasterKey, MasterKeys, Role, SysRng, SystemClock};
+    use store::{Operation, ServedApp};
+    use tempfile::TempDir;
+    use url::Url;
+
+    use super::*;
+    use crate::config::Environment;
+    use crate::place::Place;
+    use crate::source::Source;
+
+    const GREET: &str = r#"{"definition": {"triggers": {}, "actions": {}}}"#;
+
+    struct Fixture {
+        dir: TempDir,
+        folder: Folder,
+    }
+
+    fn host(authentication: &str) -> String {
+        format!(
+            r#"{{"extensions": {{"workflow": {{"McpServerEndpoints":
+            {{"enable": true, "authentication": {{"type": "{authentication}"}}}}}}}}}}"#
+        )
+    }
+
+    fn note() -> Note {
+        Note {
+            operation: Operation::DeployWorkflowArtifacts,
+            restores: None,
+            authentication: None,
+            widens_authentication: false,
+            changed: vec!["host.json".to_owned()],
+        }
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let [app_dir, data_dir] = ["app", "data"].map(|name| dir.path().join(name));
+            fs::create_dir(&app_dir).unwrap();
+            fs::create_dir(&data_dir).unwrap();
+            fs::write(app_dir.join("host.json"), host("ApiKey")).unwrap();
+            let master = MasterKey::generate(&mut SysRng).unwrap();
+            let masters = Arc::new(MasterKeys::new(master, []));
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let store = Store::open(&data_dir, masters, Arc::clone(&clock)).await.unwrap();
+            let store = Arc::new(store);
+            let id = store.ensure_app("tools").await.unwrap();
+            let source = Source {
+                place: Place::Folder(app_dir.clone()),
+                environment: Arc::new(Environment::from([])),
+                needs_credential: false,
+            };
+            let loaded = source.load().await.unwrap();
+            let served = ServedApp {
+                id,
+                name: "tools".to_owned(),
+                public_url: Url::parse("http://127.0.0.1/").unwrap(),
+                app: Arc::clone(&loaded.app),
+            };
+            let replica = Replica::start(Arc::clone(&store), clock, vec![served]).await.unwrap();
+            let kept = Arc::new(Kept::new(source, loaded, id, "tools".to_owned()));
+            Self { dir, folder: Folder { kept, dir: app_dir, data_dir, store, replica } }
+        }
+
+        fn app(&self) -> AppId {
+            self.folder.kept.app
+        }
+
+        fn by(&self) -> Authorized<Owner> {
+            Caller::new("ada", Role::Owner).require(self.app()).unwrap()
+        }
+
+        /// A deployment of this host.json that was begun.
+        async fn begin(&self, id: &str, host: String) {
+            let root = fs::canonicalize(&self.folder.dir).unwrap();
+            let of = Of { folder: root.to_str().unwrap().to_owned(), app: "tools".to_owned() };
+            let record = Record { id: id.to_owned(), by: "ada".to_owned(), note: note() };
+            let write = BTreeMap::from([("host.json".to_owned(), host)]);
+            let change = Change::new(of, write, Vec::new(), record);
+            let mut unfinished = Unfinished::new(root, self.folder.data_dir.clone(), change);
+            unfinished.begin().unwrap();
+            self.folder.kept.lock().await.unfinished = Some(unfinished);
+        }
+
+        async fn write(&self, read: Files, host: String) -> Result<(), NotWritten> {
+            let mut files = Files::new();
+            files.insert("host.json", host.into_bytes()).unwrap();
+            files.insert("Greet/workflow.json", GREET).unwrap();
+            self.folder.write(self.by(), read, files, note()).await
+        }
+
+        fn host(&self) -> String {
+            fs::read_to_string(self.folder.dir.join("host.json")).unwrap()
+        }
+
+        fn journal(&self) -> PathBuf {
+            journal::path(&self.dir.path().join("data"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_was_not_finished_comes_before_the_next_one() {
+        let fixture = Fixture::new().await;
+        let read = fixture.folder.read().await.unwrap();
+        fixture.begin("first", host("Anonymous")).await;
+        // The next one was made by what the folder was before.
+        let next = fixture.write(read, host("ApiKey")).await;
+        assert!(matches!(next, Err(NotWritten::Overtaken)), "{next:?}");
+        assert_eq!(fixture.host(), host("Anonymous"));
+        let read = fixture.folder.read().await.unwrap();
+        fixture.write(read, host("ApiKey")).await.unwrap();
+        assert_eq!(fixture.host(), host("ApiKey"));
+        assert!(!fixture.journal().exists());
+        let snapshot = fixture.folder.replica.last_snapshot();
+        let served = snapshot.apps().first().unwrap();
+        assert_eq!(served.app.authentication(), Authentication::ApiKey);
+    }
+
+    #[tokio::test]
+    async fn a_deployment_has_its_audit_row_before_the_next_one_takes_its_journal() {
+        let fixture = Fixture::new().await;
+        fixture.begin("first", host("Anonymous")).await;
+        let held = reload::finish(fixture.folder.kept.lock().await).await.unwrap();
+        assert_eq!(held.unfinished.as_ref().unwrap().stage, Stage::Noted);
+        drop(held);
+        // Its owner edits a file that it wrote: it is not written again, by this process or the next.
+        fs::write(fixture.folder.dir.join("host.json"), host("ApiKey")).unwrap();
+        let left = journal::pending::<Record>(&fixture.folder.data_dir).unwrap().unwrap();
+        assert!(left.write.is_empty() && left.remove.is_empty() && left.record.id == "first");
+        let read = fixture.folder.read().await.unwrap();
+        assert_eq!(fixture.host(), host("ApiKey"));
+        fixture.write(read, host("ApiKey")).await.unwrap();
+        assert!(!fixture.journal().exists());
+        // It is recorded: told of it again, the store changes nothing.
+        let store = &fixture.folder.store;
+        let now = store.record_deployment(&fixture.by(), "other", &note()).await.unwrap();
+        let again = store.record_deployment(&fixture.by(), "first", &note()).await.unwrap();
+        assert_eq!(again.revision(), now.revision());
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_the_store_refuses_leaves_nothing() {
+        let fixture = Fixture::new().await;
+        let read = fixture.folder.read().await.unwrap();
+        fixture.folder.store.close().await;
+        let refused = fixture.write(read, host("Anonymous")).await;
+        assert!(matches!(refused, Err(NotWritten::Store(_))), "{refused:?}");
+        assert_eq!(fixture.host(), host("ApiKey"));
+        assert!(!fixture.journal().exists());
+        assert!(fixture.folder.kept.lock().await.unfinished.is_none());
+    }
 }

@@ -173,6 +173,29 @@ fn a_deployment_that_was_interrupted_is_finished_into_its_own_folder_alone() {
 }
 
 #[test]
+fn a_deployment_is_finished_once_and_later_edits_stay() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.serve();
+    let key = issue(&sandbox);
+    assert_eq!(server.stop(), 0);
+    let workflow = sandbox.read("tools/Greet/workflow.json");
+    let write = json!({ "Greet/workflow.json": workflow.replace("'Hi '", "'Found '") });
+    let journal = journal(&sandbox, "tools", &write, &["SplitBill/workflow.json"]);
+    sandbox.write(JOURNAL, &journal.to_string());
+    // The files are in their places, and nothing else comes to its end.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    sandbox.run(&["serve", "tools", "--listen", &address]).failed(7, &[&address]);
+    sandbox.edit("tools/Greet/workflow.json", "'Found '", "'Edited '");
+    sandbox.write("tools/SplitBill/workflow.json", &workflow);
+    let server = sandbox.serve();
+    server.log.wait_for(0, "Finished a deployment of ada that was interrupted");
+    assert!(greeting(&server, &key).contains("Edited Ada!"));
+    assert_eq!(sandbox.read("tools/SplitBill/workflow.json"), workflow);
+    assert!(!sandbox.path(JOURNAL).exists());
+}
+
+#[test]
 fn a_process_that_is_killed_while_it_writes_leaves_all_files_or_none() {
     let sandbox = Sandbox::new();
     let mut server = sandbox.serve();
