@@ -86,7 +86,7 @@
 //! |---|---|
 //! | register, renew | [`Statement::Register`], [`Statement::Renew`] |
 //! | a change | its work and its audit row; last, `UPDATE revision SET value = value + 1, change_id = $random`. Where the outcome of the commit is unknown, its client reads whether the audit row stands; if it does, it goes on as after a commit. |
-//! | the waiter's reading | [`Reading`]: one statement, on the primary, after the commit is known |
+//! | the waiter's reading | [`Reading`]: one statement, on the primary, after the commit is known; for all waiters of a process that have asked before it began |
 //! | dismissal | [`Dismissal`]: `DELETE … WHERE id = $1 AND counter = $2`, by the connection that the counter was read by; it is not sent again by another ([`Waiter::reconnected`]) |
 //! | shutting down | `DELETE … WHERE id = $1`, after everything was cut |
 //! | loading | revision and all that decides, in one REPEATABLE READ transaction |

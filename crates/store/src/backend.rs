@@ -30,6 +30,9 @@ use crate::{Error, Result, revision};
 /// The durable half: one database.
 pub struct Store {
     pub(crate) pool: AnyPool,
+    /// What a replica loads by and looks after changes by: whatever waits for a connection of the other pool,
+    /// it may wait for that. The embedded store has one pool.
+    pub(crate) own: AnyPool,
     pub(crate) masters: Arc<MasterKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Held while a backup is taken.
@@ -82,8 +85,8 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = embedded::open(dir).await?;
         let (database, patience) = (Database::Embedded, Patience::default());
-        let backing_up = Mutex::new(());
-        Ok(Self { pool, masters, clock, backing_up, database, patience, _lock: Some(lock) })
+        let (own, backing_up) = (pool.clone(), Mutex::new(()));
+        Ok(Self { pool, own, masters, clock, backing_up, database, patience, _lock: Some(lock) })
     }
 
     /// Connects to PostgreSQL and brings the database up to this version. `dir` is the data folder, which
@@ -117,10 +120,11 @@ impl Store {
         sqlx::any::install_default_drivers();
         postgres::migrate(settings).await?;
         let pool = postgres::pool(settings).await?;
+        let own = postgres::own_pool(settings)?;
         let database = Database::Postgres(Box::new(settings.clone()));
         let patience = settings.patience;
         let backing_up = Mutex::new(());
-        Ok(Self { pool, masters, clock, backing_up, database, patience, _lock: None })
+        Ok(Self { pool, own, masters, clock, backing_up, database, patience, _lock: None })
     }
 
     /// Closes every connection; the locks go with the value.
@@ -129,7 +133,8 @@ impl Store {
             Database::Embedded => self.pool.close().await,
             Database::Postgres(_) => {
                 // One that hangs is not waited for.
-                drop(timeout(self.patience.answer, self.pool.close()).await);
+                let closing = async { tokio::join!(self.pool.close(), self.own.close()) };
+                drop(timeout(self.patience.answer, closing).await);
             }
         }
     }
@@ -260,9 +265,18 @@ impl Store {
 
     /// Begins a transaction that sees one state of the store throughout.
     pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>> {
+        self.begin_read_in(&self.pool).await
+    }
+
+    /// The same for what a replica decides by.
+    pub(crate) async fn begin_load(&self) -> Result<Transaction<'static, Any>> {
+        self.begin_read_in(&self.own).await
+    }
+
+    async fn begin_read_in(&self, pool: &AnyPool) -> Result<Transaction<'static, Any>> {
         match self.database {
-            Database::Embedded => Ok(self.pool.begin().await?),
-            Database::Postgres(_) => Ok(self.pool.begin_with(postgres::BEGIN_READ).await?),
+            Database::Embedded => Ok(pool.begin().await?),
+            Database::Postgres(_) => Ok(pool.begin_with(postgres::BEGIN_READ).await?),
         }
     }
 

@@ -8,7 +8,7 @@ use keys::permission::{Owner, Reader};
 use keys::{AppId, Authorized, SysRng, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 use url::Url;
 
 use crate::access_keys::app_id;
@@ -365,17 +365,19 @@ impl Store {
         version: Version,
     ) -> Result<Files> {
         let id = by.app();
-        self.retried(|_| self.in_time(self.read_files(id, app, version, None))).await
+        self.retried(|_| self.in_time(self.read_files(&self.pool, id, app, version, None))).await
     }
 
     /// The files of the version that is in force.
     pub(crate) async fn current_files(&self, current: &Current) -> Result<Files> {
         let Current { app, name, version, id, .. } = current;
-        self.retried(|_| self.in_time(self.read_files(*app, name, *version, Some(id)))).await
+        self.retried(|_| self.in_time(self.read_files(&self.own, *app, name, *version, Some(id))))
+            .await
     }
 
     async fn read_files(
         &self,
+        pool: &AnyPool,
         app: AppId,
         name: &str,
         version: Version,
@@ -385,7 +387,7 @@ impl Store {
             sqlx::query_as("SELECT sealed, id FROM deployments WHERE app_id = $1 AND version = $2")
                 .bind(app.as_bytes().to_vec())
                 .bind(version.0)
-                .fetch_optional(&self.pool)
+                .fetch_optional(pool)
                 .await?;
         let (sealed, _) = row
             .filter(|(_, id)| of.is_none_or(|of| of == id))

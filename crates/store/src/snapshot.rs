@@ -149,7 +149,7 @@ impl Store {
     }
 
     async fn read_trust(&self) -> Result<Trust> {
-        let mut tx = self.begin_read().await?;
+        let mut tx = self.begin_load().await?;
         self.read_trust_in(&mut tx).await
     }
 

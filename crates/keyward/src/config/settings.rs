@@ -252,8 +252,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         variable: Some("KEYWARD_STORE_MAX_CONNECTIONS"),
         default: "10",
         example: "10",
-        meaning: "The most connections of the pool to PostgreSQL, from 2 on. Two more are held outside it, \
-                  and another one while the process starts.",
+        meaning: "The most connections of the pool to PostgreSQL, from 2 on. Outside it are up to 6 \
+                  more, and another one while the process starts or a backup is taken.",
     },
     Setting {
         name: names::STORE_LEASE_S,

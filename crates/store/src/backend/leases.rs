@@ -2,7 +2,7 @@
 //!
 //! Locks are taken in one order, the revision's row first and lease rows after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keys::Timestamp;
@@ -157,31 +157,41 @@ fn broken(text: &str) -> String {
 
 /// What was read of the lease rows.
 pub(crate) struct Read {
-    /// What a waiter decides by.
-    pub(crate) reading: Reading,
+    /// The audit rows that are there, of those that were asked for.
+    pub(crate) standing: BTreeSet<String>,
+    pub(crate) rows: Vec<LeaseRow>,
     /// What operators call the replicas.
     pub(crate) names: BTreeMap<RowId, String>,
 }
 
-/// Reads every lease row, and whether the change that is waited for still stands: `audit_id` is that of
-/// the audit row which it wrote.
+impl Read {
+    /// What the waiter of a change decides by, whose audit row has this id.
+    pub(crate) fn reading(&self, audit_id: &str) -> Reading {
+        Reading { stands: self.standing.contains(audit_id), rows: self.rows.clone() }
+    }
+}
+
+/// Reads every lease row, and which of the changes that are waited for still stand: `audit_ids` are those of
+/// the audit rows which they wrote.
 ///
 /// # Errors
 /// Whatever keeps the database from answering.
-pub(crate) async fn read(connection: &mut AnyConnection, audit_id: &str) -> Result<Read> {
+pub(crate) async fn read(connection: &mut AnyConnection, audit_ids: &[String]) -> Result<Read> {
     // One statement, and so one state: the first row is there with no replica as well.
-    let text = "SELECT EXISTS (SELECT 1 FROM audit_events WHERE id = $1), \
+    let text = "SELECT array_to_string(ARRAY( \
+         SELECT id FROM audit_events WHERE id = ANY(string_to_array($1, ','))), ','), \
          r.id, r.counter, r.lease_ms, r.settled, r.settled_change, r.name \
          FROM revision LEFT JOIN replicas r ON TRUE";
     #[cfg(feature = "broken")]
     let text = sqlx::AssertSqlSafe(broken(text));
-    let rows = sqlx::query(text).bind(audit_id.to_owned()).fetch_all(connection).await?;
-    let stands = rows.first().ok_or(Error::corrupt("revision"))?.try_get(0)?;
-    let mut read = Read { reading: Reading { stands, rows: Vec::new() }, names: BTreeMap::new() };
+    let rows = sqlx::query(text).bind(audit_ids.join(",")).fetch_all(connection).await?;
+    let standing: String = rows.first().ok_or(Error::corrupt("revision"))?.try_get(0)?;
+    let standing = standing.split(',').map(str::to_owned).collect();
+    let mut read = Read { standing, rows: Vec::new(), names: BTreeMap::new() };
     for row in &rows {
         if let Some(lease_row) = lease_row(row)? {
             read.names.insert(lease_row.id.clone(), row.try_get(6)?);
-            read.reading.rows.push(lease_row);
+            read.rows.push(lease_row);
         }
     }
     Ok(read)
@@ -241,20 +251,21 @@ fn replica_row(row: &AnyRow) -> Result<ReplicaRow> {
 }
 
 /// Deletes a row whose counter is still the one that was seen. It must go by the connection that the
-/// counter was read by: another one may lead to a server that has not heard of every renewal.
+/// counter was read by: another one may lead to a server that has not heard of every renewal. Says whether there
+/// was such a row.
 ///
 /// # Errors
 /// Whatever keeps the database from answering; the row is read again anyway.
 pub(crate) async fn dismiss(
     connection: &mut AnyConnection,
     Dismissal { id, counter }: &Dismissal,
-) -> Result<()> {
-    sqlx::query("DELETE FROM replicas WHERE id = $1 AND counter = $2")
+) -> Result<bool> {
+    let deleted = sqlx::query("DELETE FROM replicas WHERE id = $1 AND counter = $2")
         .bind(id.as_str().to_owned())
         .bind(*counter)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(deleted.rows_affected() > 0)
 }
 
 /// Deletes the row of a replica that has cut everything and admits nothing more.
@@ -310,7 +321,7 @@ mod tests {
         }
 
         async fn rows(&mut self) -> Vec<LeaseRow> {
-            read(&mut self.connection, "none").await.unwrap().reading.rows
+            read(&mut self.connection, &[]).await.unwrap().rows
         }
     }
 
@@ -417,16 +428,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reading_says_whether_the_change_still_stands() {
+    async fn a_reading_says_of_each_change_whether_it_still_stands() {
         let mut place = Place::new().await;
         place.database.run(
             "INSERT INTO apps (id, name, created_at) VALUES ('\\x00', 'a', 0); \
              INSERT INTO audit_events (id, app_id, at, caller, action, subject, detail) \
-                 VALUES ('there', '\\x00', 0, '', '', '', '');",
+                 VALUES ('there', '\\x00', 0, '', '', '', ''), ('too', '\\x00', 0, '', '', '', ''), \
+                 ('not asked for', '\\x00', 0, '', '', '', '');",
         );
-        for (id, stands) in [("there", true), ("gone", false)] {
-            let read = read(&mut place.connection, id).await.unwrap();
-            assert_eq!(read.reading.stands, stands);
-        }
+        let asked = ["there", "gone", "too"].map(str::to_owned);
+        let read = read(&mut place.connection, &asked).await.unwrap();
+        assert_eq!(asked.map(|id| read.reading(&id).stands), [true, false, true]);
+        assert!(!read.reading("not asked for").stands);
     }
 }

@@ -16,6 +16,10 @@ use crate::{Error, Result};
 /// database's at most, and a handful of requests is under way at any moment.
 pub(super) const MAX_CONNECTIONS: u32 = 10;
 
+/// The connections of a replica's own: it loads by one at a time, and looks after changes by one. Where one hangs,
+/// what it was to do is done on another one.
+const OWN_CONNECTIONS: u32 = 4;
+
 /// Connections are made anew so often, so that a database that has moved is found.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
@@ -121,18 +125,26 @@ impl Default for Patience {
 }
 
 pub(super) async fn pool(settings: &PostgresSettings) -> Result<AnyPool> {
+    let options = pool_options(settings, settings.max_connections);
+    Ok(options.connect_with(settings.address.options()?).await?)
+}
+
+/// Makes the pool of a replica's own, which connects when it is first asked.
+pub(super) fn own_pool(settings: &PostgresSettings) -> Result<AnyPool> {
+    let options = pool_options(settings, OWN_CONNECTIONS);
+    Ok(options.connect_lazy_with(settings.address.options()?))
+}
+
+fn pool_options(settings: &PostgresSettings, max_connections: u32) -> AnyPoolOptions {
     let answer = settings.patience.answer;
-    let pool = AnyPoolOptions::new()
-        .max_connections(settings.max_connections)
+    AnyPoolOptions::new()
+        .max_connections(max_connections)
         .acquire_timeout(answer)
         .max_lifetime(MAX_LIFETIME)
         .after_connect(|connection, _| {
             Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) })
         })
         .after_release(move |connection, _| Box::pin(is_at_rest(connection, answer)))
-        .connect_with(settings.address.options()?)
-        .await?;
-    Ok(pool)
 }
 
 async fn is_at_rest(connection: &mut AnyConnection, answer: Duration) -> sqlx::Result<bool> {

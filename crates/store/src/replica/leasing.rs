@@ -1,10 +1,11 @@
 //! How a replica on PostgreSQL holds its lease: what drives `lease::Holder` and `lease::Installer`.
 
 mod counting;
+mod looking;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
@@ -23,6 +24,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use self::counting::RenewalCounts;
+use self::looking::Line;
 use super::open::Closing;
 use super::readiness::Since;
 use super::sources::Sources;
@@ -43,6 +45,8 @@ pub(crate) struct Leasing {
     answered: Notify,
     /// The connection of the lease, which is none of the pool's.
     connection: AsyncMutex<Option<AnyConnection>>,
+    /// What changes look by that wait, while there are any.
+    line: Mutex<Weak<Line>>,
     renewing: Outage,
     loading: Outage,
     looking: Outage,
@@ -100,6 +104,7 @@ impl Leasing {
             renewing: Outage::default(),
             loading: Outage::default(),
             looking: Outage::default(),
+            line: Mutex::default(),
             listening: Outage::default(),
             wall_clock: AtomicBool::new(false),
             without_since,

@@ -58,6 +58,12 @@ impl Fixture {
         (Self::at(place).await, proxy)
     }
 
+    /// The same, with a pool of so many connections.
+    pub(crate) async fn with_connections(count: u32) -> (Self, Proxy) {
+        let (place, proxy) = Place::proxied(|settings| settings.max_connections = count);
+        (Self::at(place).await, proxy)
+    }
+
     async fn at(place: Place) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(START);

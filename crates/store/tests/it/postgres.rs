@@ -24,6 +24,7 @@ mod leases;
 mod loss;
 mod tls;
 mod versions;
+mod waiting;
 
 use crate::harness::Fixture;
 
