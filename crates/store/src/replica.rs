@@ -252,11 +252,12 @@ impl Replica {
     }
 
     /// Serves `app` instead of what the app `id` was, and ends what it no longer allows. Does nothing of an
-    /// app that is deployed.
-    pub async fn serve_app(self: &Arc<Self>, id: AppId, app: Arc<App>) {
+    /// app that is deployed. Says whether it is served now: where the store cannot be read, it is as soon as it can
+    /// be, and until then what was served before goes on for as long as the lease does.
+    pub async fn serve_app(self: &Arc<Self>, id: AppId, app: Arc<App>) -> bool {
         let mut sources = self.sources.lock().await;
         sources.replace(id, &app);
-        self.reload(&mut sources).await;
+        self.reload(&mut sources).await
     }
 
     /// Where clients would reach an app of this name that was deployed without a URL; none on a replica
@@ -299,12 +300,15 @@ impl Replica {
         self.reload(&mut sources).await;
     }
 
-    async fn reload(self: &Arc<Self>, sources: &mut Sources) {
+    async fn reload(self: &Arc<Self>, sources: &mut Sources) -> bool {
         if let Some(leasing) = &self.leasing {
-            return self.load(leasing, sources, true).await;
+            return self.load_anew(leasing, sources).await;
         }
         match sources.read(&self.store).await {
-            Ok(snapshot) => self.install(snapshot).await,
+            Ok(snapshot) => {
+                self.install(snapshot).await;
+                true
+            }
             Err(error) => {
                 error!(
                     error = &error as &dyn std::error::Error,
@@ -313,6 +317,7 @@ impl Replica {
                 self.suspended.store(true, Ordering::SeqCst);
                 self.suspended_since.begins(self.clock.now());
                 self.leave(self.open.cut_where(|_| Err(Cut::Suspended))).await;
+                false
             }
         }
     }

@@ -80,9 +80,13 @@ impl Kept {
             }
             return;
         }
-        replica.serve_app(self.app, Arc::clone(&newer.app)).await;
-        let changes = state.current.changes(&newer);
-        info!("{dir} has changed and is served: {}", changes.join("; "));
+        let is_served = replica.serve_app(self.app, Arc::clone(&newer.app)).await;
+        let changes = state.current.changes(&newer).join("; ");
+        if is_served {
+            info!("{dir} has changed and is served: {changes}");
+        } else {
+            warn!("{dir} has changed and is served as soon as the store can be read: {changes}");
+        }
         let authentication = newer.app.authentication();
         if authentication != state.current.app.authentication()
             && let Some(warning) = warning(authentication)

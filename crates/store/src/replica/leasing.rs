@@ -49,6 +49,9 @@ pub(crate) struct Leasing {
     line: Mutex<Weak<Line>>,
     renewing: Outage,
     loading: Outage,
+    /// Whether what the store does not hold of a snapshot may have changed since one was installed: the next is
+    /// installed even where the store is as it was.
+    anew: AtomicBool,
     looking: Outage,
     pub(super) listening: Outage,
     /// Whether the wall clock kept it from a lease last, which has been told then.
@@ -101,10 +104,11 @@ impl Leasing {
             wake: Notify::new(),
             answered: Notify::new(),
             connection: AsyncMutex::new(None),
+            line: Mutex::default(),
             renewing: Outage::default(),
             loading: Outage::default(),
+            anew: AtomicBool::new(false),
             looking: Outage::default(),
-            line: Mutex::default(),
             listening: Outage::default(),
             wall_clock: AtomicBool::new(false),
             without_since,
@@ -290,11 +294,18 @@ impl Replica {
 
     async fn load_again(&self, leasing: &Leasing) {
         let mut sources = self.sources.lock().await;
-        self.load(leasing, &mut sources, false).await;
+        self.load(leasing, &mut sources).await;
     }
 
-    /// Loads what the store holds and installs it; `anew` also where it is what decides already.
-    pub(super) async fn load(&self, leasing: &Leasing, sources: &mut Sources, anew: bool) {
+    /// Loads what the store holds and installs it also where it is what decides already. Where the store cannot be
+    /// read, that remains to be done by the next load.
+    pub(super) async fn load_anew(&self, leasing: &Leasing, sources: &mut Sources) -> bool {
+        leasing.anew.store(true, Ordering::SeqCst);
+        self.load(leasing, sources).await
+    }
+
+    /// Loads what the store holds and installs it; says whether that decides now.
+    async fn load(&self, leasing: &Leasing, sources: &mut Sources) -> bool {
         let load = leasing.installer().begin();
         let snapshot = match sources.read(&self.store).await {
             Ok(snapshot) => snapshot,
@@ -302,20 +313,20 @@ impl Replica {
                 leasing.loading.begins(READ, &error);
                 leasing.holder().reload_failed(boot());
                 leasing.wake.notify_one();
-                return;
+                return false;
             }
         };
         leasing.loading.ends(READ);
-        self.decide_by(leasing, load, snapshot, anew).await;
+        self.decide_by(leasing, load, snapshot).await
     }
 
-    /// Lets what was loaded decide, if it may.
-    async fn decide_by(&self, leasing: &Leasing, load: Load, snapshot: Snapshot, anew: bool) {
+    /// Lets what was loaded decide, if it may; says whether it does.
+    async fn decide_by(&self, leasing: &Leasing, load: Load, snapshot: Snapshot) -> bool {
         let loaded = leasing.installer().loaded(load, snapshot.name());
         let settled = match loaded {
-            Loaded::Abandoned => return,
+            Loaded::Abandoned => return false,
             Loaded::Current(settled) => {
-                if anew {
+                if leasing.anew.load(Ordering::SeqCst) {
                     self.install(snapshot).await;
                 }
                 settled
@@ -333,7 +344,8 @@ impl Replica {
                     leasing.holder().settled(settled, boot());
                     leasing.wake.notify_one();
                     sleep(INSTALLATION_HELD_UP).await;
-                    return self.install(snapshot).await;
+                    self.install(snapshot).await;
+                    return true;
                 }
                 #[cfg(feature = "broken")]
                 if broken::holds_up(Rule::AcknowledgeBeforeCut) {
@@ -343,8 +355,10 @@ impl Replica {
                 leasing.installer().cut_done(installing)
             }
         };
+        leasing.anew.store(false, Ordering::SeqCst);
         leasing.holder().settled(settled, boot());
         leasing.wake.notify_one();
+        true
     }
 
     /// Loads again and again besides, and takes its time with what it has loaded.
@@ -360,7 +374,9 @@ impl Replica {
             sleep(INSTALLATION_HELD_UP).await;
             match (snapshot, load) {
                 (Ok(snapshot), None) => self.install(snapshot).await,
-                (Ok(snapshot), Some(load)) => self.decide_by(leasing, load, snapshot, false).await,
+                (Ok(snapshot), Some(load)) => {
+                    self.decide_by(leasing, load, snapshot).await;
+                }
                 (Err(_), _) => leasing.holder().reload_failed(boot()),
             }
         }

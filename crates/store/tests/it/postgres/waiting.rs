@@ -7,7 +7,7 @@ use keys::{ApiKeyId, RevokedId, Slot};
 use store::{Change, NotInForce, Replica};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Fixture, host};
+use crate::harness::{Fixture, app, host};
 
 /// More changes than the pool has connections, by default and by any other number here.
 const MANY: usize = 30;
@@ -142,4 +142,27 @@ async fn changes_that_wait_go_on_by_another_connection_when_theirs_is_lost() {
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap(), Ok(()));
     }
+}
+
+#[tokio::test]
+async fn what_changed_while_the_store_could_not_be_read_is_served_when_it_can_be() {
+    let (fixture, proxy) = Fixture::with_connections(10).await;
+    let replica = fixture.replica(&[("host.json", &host("Anonymous"))]).await;
+    let lets_in_everyone =
+        || replica.last_snapshot().apps()[0].app.authentication().accepts_everyone();
+    let mut installations = replica.installations();
+    installations.mark_unchanged();
+    proxy.arm(0, pg_harness::Fault::Down);
+    proxy.cut();
+    let stricter = app(&[("host.json", &host("ApiKey"))]);
+    assert!(!replica.serve_app(fixture.app, stricter).await, "it is not served yet");
+    assert!(lets_in_everyone());
+    proxy.mend();
+    // The store is as it was, and nobody changes the app again.
+    let served = async {
+        while lets_in_everyone() {
+            installations.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), served).await.unwrap();
 }
