@@ -9,6 +9,9 @@ use crate::{Error, Result};
 const PARAMETERS: [&str; 9] =
     ["host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert", "sslcert", "sslkey"];
 
+/// What a password is called among the parameters, where it is never taken and always hidden.
+const PASSWORD: &str = "password";
+
 /// How the connection may be secured. The driver takes `allow` for `disable`, so it is none of them.
 const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -33,7 +36,7 @@ impl DatabaseAddress {
             return Err("is for no database that Keyward knows: expected postgres://".to_owned());
         }
         for (name, value) in url.query_pairs() {
-            if name == "password" {
+            if name == PASSWORD {
                 return Err(
                     "has the password among its parameters: write it after the user, as in \
                             postgres://USER:PASSWORD@HOST/DATABASE, or into a file of its own"
@@ -64,15 +67,15 @@ impl DatabaseAddress {
     /// Whether it has a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
-        self.0.password().is_some()
+        self.0.password().is_some() || self.0.query_pairs().any(|(name, _)| name == PASSWORD)
     }
 
     /// The same address with this password.
     #[must_use]
     pub fn with_password(mut self, password: &str) -> Self {
-        // Only an address without a host has no place for one, and asks for none.
+        // An address without a host has no place for one.
         if self.0.set_password(Some(password)).is_err() {
-            self.0.query_pairs_mut().append_pair("password", password);
+            self.0.query_pairs_mut().append_pair(PASSWORD, password);
         }
         self
     }
@@ -118,10 +121,16 @@ impl DatabaseAddress {
 /// The address without its password.
 impl fmt::Display for DatabaseAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: &str = "REDACTED";
         let mut url = self.0.clone();
         if url.password().is_some() {
             // A URL that has a password has a place for one.
-            url.set_password(Some("REDACTED")).unwrap_or_default();
+            url.set_password(Some(SHOWN)).unwrap_or_default();
+        }
+        if url.query_pairs().any(|(name, _)| name == PASSWORD) {
+            let shown =
+                |(name, value)| if name == PASSWORD { (name, SHOWN.into()) } else { (name, value) };
+            url.query_pairs_mut().clear().extend_pairs(self.0.query_pairs().map(shown));
         }
         url.fmt(f)
     }
@@ -142,7 +151,10 @@ mod tests {
         let with = DatabaseAddress::parse("postgres://ada:s3cret@db.example.com/keyward").unwrap();
         let given = DatabaseAddress::parse("postgres://ada@db.example.com/keyward").unwrap();
         let given = given.with_password("s3cret/#?@");
-        for address in [with, given] {
+        let without_host =
+            DatabaseAddress::parse("postgres:///keyward?user=ada&host=db.example.com").unwrap();
+        let without_host = without_host.with_password("s3cret&=#");
+        for address in [with, given, without_host] {
             assert!(address.has_password());
             for text in [address.to_string(), format!("{address:?}")] {
                 assert!(!text.contains("s3cret") && text.contains("ada"), "{text}");
