@@ -123,11 +123,25 @@ async fn an_unknown_key_cannot_be_revoked_and_a_child_id_alone_can() {
 async fn uses_are_noted_and_never_go_back() {
     let fixture = super::fixture().await;
     let id = fixture.issue(Slot::Primary).await.id;
+    let other = fixture.issue(Slot::Primary).await.id;
+    let unknown = ApiKeyId::generate(START, &mut SysRng).unwrap();
     let later = START.checked_add(Duration::from_secs(5)).unwrap();
-    fixture.store.record_uses(&[(fixture.app, id, later)]).await.unwrap();
-    fixture.store.record_uses(&[(fixture.app, id, START)]).await.unwrap();
-    let row = fixture.store.api_key(&fixture.reader(), id).await.unwrap();
-    assert_eq!(row.last_used_at, Some(later));
+    let app = fixture.app;
+    fixture
+        .store
+        .record_uses(&[
+            (app, id, later),
+            (app, unknown, later),
+            (app, other, START),
+            (app, id, START),
+        ])
+        .await
+        .unwrap();
+    fixture.store.record_uses(&[(app, id, START)]).await.unwrap();
+    for (id, at) in [(id, later), (other, START)] {
+        let row = fixture.store.api_key(&fixture.reader(), id).await.unwrap();
+        assert_eq!(row.last_used_at, Some(at));
+    }
 }
 
 #[tokio::test]
