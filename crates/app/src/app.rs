@@ -161,9 +161,11 @@ impl App {
         self.mcpservers_json.as_ref()
     }
 
-    /// Says whether somebody is let in here whom `previous` refused.
+    /// Says whether somebody is let in here whom `previous` refused, which where its MCP endpoints are off
+    /// is everybody.
     pub fn widens_authentication_over(&self, previous: &Self) -> bool {
-        self.authentication().widens(previous.authentication())
+        self.mcp_enabled()
+            && (!previous.mcp_enabled() || self.authentication().widens(previous.authentication()))
     }
 
     fn documents(&self) -> impl Iterator<Item = (&String, &Value)> {

@@ -133,8 +133,10 @@ pub(crate) enum Error {
     PublicUrlTaken {
         /// The URL.
         url: String,
-        /// Whose it is.
+        /// Whose requests they are.
         app: String,
+        /// The URL of that app.
+        taken: String,
     },
     /// No such version is kept; or none before the one in force.
     #[error("no such deployment")]

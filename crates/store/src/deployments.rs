@@ -165,6 +165,10 @@ impl Store {
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].
     pub async fn find_app(&self, name: &str) -> Result<Option<AppId>> {
+        if name.contains('\0') {
+            // No text of PostgreSQL has one.
+            return Ok(None);
+        }
         let name = &*name.to_ascii_lowercase();
         self.retried(|_| {
             self.in_time(async move {
@@ -182,8 +186,8 @@ impl Store {
     /// [`KEPT_VERSIONS`].
     ///
     /// # Errors
-    /// [`Error::Overtaken`] where another version than the one it replaces is in force, or an app of the name
-    /// is another one; [`Error::Database`], with nothing changed; [`Error::OutcomeUnknown`].
+    /// [`Error::Overtaken`] where another version than the one it replaces is in force, an app of the name
+    /// is another one, or another one has its URL; [`Error::Database`], with nothing changed; [`Error::OutcomeUnknown`].
     pub async fn deploy(
         &self,
         by: &Authorized<Owner>,
@@ -213,6 +217,11 @@ impl Store {
         let (app, now) = (by.app(), self.clock.now());
         let mut tx = self.begin_change().await?;
         let kept_url = self.prepare(&mut tx, by, deployment).await?;
+        let public_url =
+            deployment.public_url.as_ref().map(|url| url.as_str().to_owned()).or(kept_url);
+        if let Some(url) = &public_url {
+            refuse_taken(&mut tx, &app, url).await?;
+        }
         let (newest,): (i64,) =
             sqlx::query_as("SELECT COALESCE(MAX(version), 0) FROM deployments WHERE app_id = $1")
                 .bind(app.as_bytes().to_vec())
@@ -229,7 +238,7 @@ impl Store {
         .bind(version.0)
         .bind(id.to_owned())
         .bind(sealed)
-        .bind(deployment.public_url.as_ref().map(|url| url.as_str().to_owned()).or(kept_url))
+        .bind(public_url)
         .bind(now.unix_ms())
         .bind(by.by().to_owned())
         .bind(json!(deployment.note).to_string())
@@ -424,4 +433,18 @@ impl Store {
         let bytes = serde_json::to_vec(&sealed).map_err(|_| Error::corrupt("set of files"))?;
         self.masters.seal_deployment(&mut SysRng, &bytes, app, version.0).map_err(Error::Key)
     }
+}
+
+/// Two apps that are given one URL at once: the second one loses.
+async fn refuse_taken(tx: &mut sqlx::AnyConnection, app: &AppId, url: &str) -> Result<()> {
+    let taken: Option<(String,)> = sqlx::query_as(
+        "SELECT apps.name FROM apps JOIN deployments \
+         ON deployments.app_id = apps.id AND deployments.version = apps.deployed_version \
+         WHERE apps.id <> $1 AND rtrim(deployments.public_url, '/') = $2",
+    )
+    .bind(app.as_bytes().to_vec())
+    .bind(url.trim_end_matches('/').to_owned())
+    .fetch_optional(tx)
+    .await?;
+    if taken.is_some() { Err(Error::Overtaken) } else { Ok(()) }
 }

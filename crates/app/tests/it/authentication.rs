@@ -39,13 +39,19 @@ fn authentication_widens_where_somebody_new_is_let_in() {
 
 #[test]
 fn an_app_widens_over_its_previous_state() {
-    let with = |kind: &str| {
+    let state = |kind: &str, enable: bool| {
         let host = format!(
-            r#"{{"extensions":{{"workflow":{{"McpServerEndpoints":{{"authentication":{{"type":"{kind}"}}}}}}}}}}"#
+            r#"{{"extensions":{{"workflow":{{"McpServerEndpoints":{{"enable":{enable},"authentication":{{"type":"{kind}"}}}}}}}}}}"#
         );
         app(&[("host.json", &host)])
     };
+    let with = |kind: &str| state(kind, true);
     assert!(with("Anonymous").widens_authentication_over(&with("ApiKey")));
     assert!(!with("ApiKey").widens_authentication_over(&with("Anonymous")));
     assert!(!with("ApiKey").widens_authentication_over(&with("apikey")));
+    let off = |kind: &str| state(kind, false);
+    assert!(with("Anonymous").widens_authentication_over(&off("Anonymous")));
+    assert!(with("ApiKey").widens_authentication_over(&off("Anonymous")));
+    assert!(!off("Anonymous").widens_authentication_over(&with("ApiKey")));
+    assert!(!off("Anonymous").widens_authentication_over(&off("ApiKey")));
 }

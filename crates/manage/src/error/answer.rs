@@ -110,7 +110,11 @@ impl Error {
             Self::BodyTooSlow => of(
                 StatusCode::REQUEST_TIMEOUT,
                 "RequestTimeout",
-                format!("The body did not arrive within {} s.", limits::BODY_TIME.as_secs()),
+                format!(
+                    "The body did not arrive within {} s; that of a deployment has {} s.",
+                    limits::BODY_TIME.as_secs(),
+                    limits::DEPLOYMENT_BODY_TIME.as_secs()
+                ),
             ),
             Self::BodyBroken => {
                 bad("InvalidRequestContent", "The body did not arrive whole.".to_owned())
@@ -175,9 +179,12 @@ impl Error {
             ),
             Self::InvalidAppName(why) => bad("InvalidAppName", format!("The app's name {why}.")),
             Self::InvalidPublicUrl(why) => bad("InvalidPublicUrl", format!("publicUrl: {why}.")),
-            Self::PublicUrlTaken { url, app } => conflict(
+            Self::PublicUrlTaken { url, app, taken } => conflict(
                 "PublicUrlTaken",
-                format!("The app {app} is reached at {url}: give this one another publicUrl."),
+                format!(
+                    "At {url}, requests to this app and to the app {app}, at {taken}, could not be told \
+                     apart: give this one another publicUrl."
+                ),
             ),
             Self::DeploymentNotFound(Some(version)) => missing(
                 "DeploymentNotFound",
@@ -211,7 +218,8 @@ impl Error {
                 "NotYetInForce",
                 format!(
                     "The change is durable, so do not repeat it; but {} may still go by what was \
-                     before. It is in force once listMcpAccessKeys (keyward access-key list) says so.",
+                     before. It is in force once listReplicas (keyward replica list) shows none of them \
+                     behind.",
                     who(waiting_for)
                 ),
             ),

@@ -179,8 +179,8 @@ impl Manage {
         let own = public_url.clone().or_else(|| served.map(|served| served.public_url.clone()));
         let own = own.or_else(|| self.replica.url_below(&name.to_ascii_lowercase()));
         let own = own.ok_or(Error::ServedFromFolder(NO_VERSIONS))?;
-        self.check_url(&by, &own)?;
         let app = Arc::new(make(&deployable.maker, files.clone(), own.clone()).await?);
+        self.check_url(&by, &app, &own)?;
         let widens = served.is_some_and(|served| app.widens_authentication_over(&served.app));
         if widens && !may_widen {
             return Err(Error::RollbackWidensAuthentication {
@@ -236,17 +236,25 @@ impl Manage {
         }
     }
 
-    /// Refuses the URL of another app: requests to it would be one's or the other's.
-    fn check_url(&self, by: &Authorized<Owner>, url: &Url) -> Result<()> {
-        let same = |other: &Url| {
-            let path = |url: &Url| url.path().trim_end_matches('/').to_owned();
-            let is_one = url.host() == other.host() || (is_loopback(url) && is_loopback(other));
-            is_one && path(url) == path(other)
+    /// Refuses a URL at which requests would be another app's, or another app's this one's: the longest URL
+    /// has what is asked for below it.
+    fn check_url(&self, by: &Authorized<Owner>, app: &App, url: &Url) -> Result<()> {
+        let clash = |other: &AppState| {
+            let other_url = &other.public_url;
+            let is_one =
+                url.host() == other_url.host() || (is_loopback(url) && is_loopback(other_url));
+            is_one
+                && (takes_from(url, other_url, other.app.route_prefix())
+                    || takes_from(other_url, url, app.route_prefix()))
         };
         let snapshot = self.replica.last_snapshot();
         let mut others = snapshot.apps().iter().filter(|app| app.id != by.app());
-        match others.find(|app| same(&app.public_url)) {
-            Some(app) => Err(Error::PublicUrlTaken { url: url.to_string(), app: app.name.clone() }),
+        match others.find(|app| clash(app)) {
+            Some(app) => Err(Error::PublicUrlTaken {
+                url: url.to_string(),
+                app: app.name.clone(),
+                taken: app.public_url.to_string(),
+            }),
             None => Ok(()),
         }
     }
@@ -353,7 +361,26 @@ const fn name_of(authentication: Authentication) -> Option<&'static str> {
     }
 }
 
+/// Whether an app at `url` has requests that are meant for servers of the one at `other`, which are below
+/// its `route_prefix`.
+fn takes_from(url: &Url, other: &Url, route_prefix: &str) -> bool {
+    let segments = |path: &str| -> Vec<String> {
+        path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+    };
+    let path = segments(url.path());
+    let Some(below) = path.strip_prefix(&*segments(other.path())) else { return false };
+    let servers = segments(route_prefix);
+    match below.strip_prefix(&*servers) {
+        Some([first, ..]) => matches!(first.as_str(), "mcp" | "mcpservers"),
+        Some([]) => true,
+        None => servers.starts_with(below),
+    }
+}
+
 /// The type as a message says it.
 fn authentication(app: &App) -> &'static str {
+    if !app.mcp_enabled() {
+        return "none at all (McpServerEndpoints.enable is off)";
+    }
     name_of(app.authentication()).unwrap_or("absent")
 }

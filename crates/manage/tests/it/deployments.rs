@@ -175,6 +175,16 @@ async fn an_app_needs_a_name_and_a_url_of_its_own() {
     assert_eq!(deploy("near", "http://localhost:1/near").await.status, 200);
     deploy("other", "http://127.0.0.1:2/near/").await.assert(409, "PublicUrlTaken");
     assert_eq!(deploy("other", "https://mcp.example.com/").await.status, 200);
+    // One app's servers are not below another app's URL.
+    for path in ["api", "api/mcp", "api/mcpservers", "api/mcpservers/Docs/mcp", "helpdesk/api"] {
+        let refused = deploy("third", &format!("https://mcp.example.com/{path}")).await;
+        refused.assert(409, "PublicUrlTaken");
+        assert!(refused.message().contains("at https://mcp.example.com"), "{}", refused.text);
+    }
+    assert_eq!(deploy("third", "https://mcp.example.com/api/v2/api").await.status, 200);
+    assert_eq!(deploy("fourth", "https://mcp.example.com/api/v2").await.status, 409);
+    assert_eq!(deploy("fourth", "https://mcp.example.com/apis").await.status, 200);
+    self::deploy(&plane, "fi%00fth", &files(&helpdesk())).await.assert(400, "InvalidAppName");
     // It keeps the URL that it was given.
     let answer = self::deploy(&plane, "other", &files(&helpdesk())).await;
     assert_eq!(answer.json["publicUrl"], "https://mcp.example.com", "{}", answer.text);
@@ -367,6 +377,20 @@ async fn a_deployment_that_widens_authentication_says_so() {
     let (t, f) = (json!(true), json!(false));
     let types = [json!("Anonymous"), json!("ApiKey"), json!(null), json!("ApiKey")];
     assert_eq!(told, [(&types[0], &t), (&types[1], &f), (&types[2], &t), (&types[3], &f)]);
+}
+
+#[tokio::test]
+async fn a_rollback_does_not_open_unforced_what_was_closed() {
+    let plane = plane().await;
+    for is_open in [true, false] {
+        let endpoints = json!({ "enable": is_open, "authentication": { "type": "Anonymous" } });
+        deploy(&plane, "helpdesk", &files(&app_with(&endpoints, &json!([])))).await;
+    }
+    let refused = plane.post("rollbackDeployment", "{}".to_owned()).await;
+    refused.assert(409, "RollbackWidensAuthentication");
+    assert!(refused.message().contains("enable is off"), "{}", refused.text);
+    let forced = plane.post("rollbackDeployment", json!({ "force": true }).to_string()).await;
+    assert_eq!(forced.json["widensAuthentication"], true, "{}", forced.text);
 }
 
 #[tokio::test]

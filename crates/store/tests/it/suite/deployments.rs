@@ -204,6 +204,7 @@ async fn a_deployment_that_was_made_from_another_version_is_refused() {
     let after = fixture.regenerate(Slot::Primary).await.revision();
     assert_eq!(after.get(), before.get() + 1, "what is refused changes nothing");
     assert_eq!(fixture.store.find_app("other").await.unwrap(), None);
+    assert_eq!(fixture.store.find_app("oth\0er").await.unwrap(), None);
     assert_eq!(fixture.store.find_app("HELPDESK").await.unwrap(), Some(fixture.app));
 }
 
@@ -276,6 +277,26 @@ async fn an_app_keeps_its_url_until_it_is_given_another() {
     assert_eq!(
         urls,
         ["https://a.example.com/", "https://a.example.com/", "https://b.example.com/x"]
+    );
+}
+
+#[tokio::test]
+async fn two_apps_that_are_given_one_url_at_once_do_not_both_get_it() {
+    let fixture = super::fixture().await;
+    let host = host("ApiKey");
+    let give = |name: &'static str, url: &str| {
+        let mut wanted = deployment(name, &[("host.json", host.as_str())], None);
+        wanted.public_url = Some(url.parse().unwrap());
+        let store = Arc::clone(&fixture.store);
+        async move { store.deploy(&by(new_app()), &wanted).await }
+    };
+    let (one, other) = tokio::join!(
+        give("one", "https://a.example.com/x"),
+        give("other", "https://a.example.com/x/")
+    );
+    assert!(
+        matches!((&one, &other), (Ok(_), Err(Error::Overtaken)) | (Err(Error::Overtaken), Ok(_))),
+        "{one:?} {other:?}"
     );
 }
 
