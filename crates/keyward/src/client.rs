@@ -93,7 +93,11 @@ impl Client {
 
     /// Calls an operation that makes a change, and says for whom it waits where it does for long.
     pub(crate) async fn change(&self, operation: &str, body: &Value) -> Result<Value> {
-        let mut changing = pin!(self.call(operation, &[], body));
+        let mut changing = pin!(async {
+            let request = self.request(operation, &[], body)?.timeout(limits::CHANGE_TIME);
+            let response = request.send().await.map_err(|error| self.unanswered(&error))?;
+            self.read(response).await
+        });
         if let Ok(answer) = timeout(limits::SAY_AFTER, &mut changing).await {
             return answer;
         }
@@ -200,6 +204,20 @@ impl Client {
             status if status.is_client_error() => Error::Rejected { code, message },
             _ => Error::Failed(format!("{message} ({code})")),
         }
+    }
+
+    /// Why a change has no answer: once it is sent, it may be made.
+    fn unanswered(&self, error: &reqwest::Error) -> Error {
+        if error.is_connect() || error.is_builder() {
+            return self.unreachable(error);
+        }
+        let why =
+            if error.is_timeout() { "did not answer in time" } else { "ended the connection" };
+        Error::Unreachable(format!(
+            "the server at {} {why}, so it is not known whether the change was made: look before you make it \
+             again",
+            self.url
+        ))
     }
 
     fn silent(&self) -> Error {

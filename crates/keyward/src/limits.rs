@@ -55,8 +55,15 @@ pub(crate) const READY_AGAIN: Duration = Duration::from_millis(100);
 /// How long a command waits for a connection to the server, which is near.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long a command waits for an answer: a regeneration may wait for a lease to end.
+/// How long a command waits for an answer.
 pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// How long a command waits for the answer to a change: the longest lease that may be configured, and what the
+/// server waits and works besides.
+pub(crate) const CHANGE_TIME: Duration = Duration::from_secs(360);
+
+/// The longest URL of an app, in bytes: as long as proxies and clients take.
+pub(crate) const PUBLIC_URL_BYTES: usize = 2048;
 
 /// After how long a command says for whom its change waits: where all replicas are well, it has been
 /// answered within milliseconds.

@@ -365,6 +365,13 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Reads the URL that an app is reached at.
 pub(crate) fn parse_public_url(text: &str) -> Result<Url, String> {
+    if text.len() > limits::PUBLIC_URL_BYTES {
+        return Err(format!(
+            "a text of {} bytes is no URL of an app: expected {} at most",
+            text.len(),
+            limits::PUBLIC_URL_BYTES
+        ));
+    }
     let shown = text.escape_debug();
     let url = Url::parse(text)
         .map_err(|error| format!("'{shown}' is no URL: {error}; expected https://NAME"))?;
