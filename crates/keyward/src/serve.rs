@@ -27,7 +27,7 @@ use url::Url;
 use self::apps::Apps;
 use self::metrics::Metrics;
 use self::reload::Reload;
-use self::signals::Signals;
+pub(crate) use self::signals::Signals;
 use self::unfinished::Unfinished;
 use self::writing::Folder;
 use crate::arguments::ServeArguments;

@@ -17,6 +17,7 @@ use crate::data_dir::DATABASE;
 use crate::error::{Error, Result};
 use crate::output;
 use crate::secret_file::Growing;
+use crate::serve::Signals;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,9 +67,10 @@ pub(crate) async fn run(
         return Err(there(file));
     }
     // What is interrupted leaves no file behind, as everything else that fails.
+    let mut signals = Signals::new()?;
     let summary = tokio::select! {
         taken = take(arguments, raw, around) => taken?,
-        _ = tokio::signal::ctrl_c() => return Err(Error::Failed("interrupted".to_owned())),
+        () = signals.next() => return Err(Error::Failed("interrupted".to_owned())),
     };
     let shown = file.display();
     if arguments.call.json {
@@ -144,10 +146,19 @@ async fn open(
     // Nothing is sealed or opened.
     let masters = MasterKey::generate(&mut SysRng).map_err(Error::key("draw a key"))?;
     let masters = Arc::new(MasterKeys::new(masters, []));
+    let data_dir = arguments.call.data_dir.data_dir.as_ref();
     if let Some(database) = config.database {
+        if let Some(data_dir) = data_dir {
+            return Err(Error::Usage(format!(
+                "two stores are named, the one in {} and {}: leave out --data-dir, or store.url and \
+                 KEYWARD_STORE_URL",
+                data_dir.display(),
+                database.address
+            )));
+        }
         return direct::connect(database, masters, clock).await;
     }
-    let data_dir = client::find_data_dir(arguments.call.data_dir.data_dir.as_ref(), around)?;
+    let data_dir = client::find_data_dir(data_dir, around)?;
     if !data_dir.path().join(DATABASE).exists() {
         return Err(unfit(data_dir.path(), NOTHING));
     }

@@ -3,13 +3,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::error::{Error, Result};
 
 /// The signals that end the process.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let listen = |kind: SignalKind| signal(kind).map_err(Error::io("listen for signals"));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -18,7 +18,7 @@ impl Signals {
     }
 
     /// Waits for one of them.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

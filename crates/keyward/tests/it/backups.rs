@@ -136,6 +136,9 @@ fn keys_move_from_the_data_folder_to_postgresql_and_back_without_a_server() {
     fs::rename(sandbox.path("tools/.keyward"), sandbox.path("first")).unwrap();
     let server = sandbox.serve_with(&store);
     assert_eq!(server.greet(&key), 200);
+    sandbox
+        .run(&[&direct[..], &["--force"], &store, &folder].concat())
+        .failed(2, &["two stores are named", "--data-dir"]);
     // A replica that serves does not mind.
     sandbox.run(&[&direct[..], &["--force"], &store].concat()).ok();
     assert_eq!(server.greet(&key), 200);

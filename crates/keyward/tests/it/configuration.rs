@@ -83,6 +83,8 @@ fn listening_beyond_this_machine_needs_a_word_for_each_danger() {
     check(&["--manage-listen", "[::]:0", "--manage-off-loopback"])
         .failed(3, &["--behind-tls-proxy"]);
     check(&["--public-url", "http://tools.example.com"]).failed(2, &["https"]);
+    let long = format!("https://tools.example.com/{}", "x".repeat(3000));
+    check(&["--public-url", &long]).failed(2, &["3026 bytes", "2048"]);
     let all = [
         "--listen",
         "0.0.0.0:0",
