@@ -42,6 +42,7 @@ fn holds_password(text: &str) -> bool {
         authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
             // A password with a slash in it is cut off at the slash.
             || rest.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+            || rest.split_once('?').is_some_and(|(_, rest)| rest.contains("password="))
     };
     text.split("postgres://").skip(1).chain(text.split("postgresql://").skip(1)).any(has_password)
 }
@@ -62,6 +63,7 @@ mod tests {
             ("postgres://ada:s3cret@db/x", true),
             ("--store-url=postgresql://ada:s3cret@db/x", true),
             ("postgres://ada:s3/cret@db/x", true),
+            ("postgres://ada@db/x?sslmode=require&password=s3cret", true),
             ("postgres://ada@db:5432/x", false),
             ("postgres:///x?host=/run/postgresql", false),
             ("postgres://[::1]:5432/x", false),

@@ -35,7 +35,17 @@ impl DatabaseAddress {
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err("is for no database that Keyward knows: expected postgres://".to_owned());
         }
+        if !text.contains("://") {
+            return Err(
+                "has no // after its scheme: expected postgres://USER@HOST/DATABASE".to_owned()
+            );
+        }
         for (name, value) in url.query_pairs() {
+            if name == "user" && value.contains(':') {
+                return Err("has a colon in its user: a password does not belong there, but after the \
+                            user, as in postgres://USER:PASSWORD@HOST/DATABASE, or into a file of its own"
+                    .to_owned());
+            }
             if name == PASSWORD {
                 return Err(
                     "has the password among its parameters: write it after the user, as in \
@@ -172,6 +182,8 @@ mod tests {
             ("mysql://ada:s3cret@db/x", "expected postgres://"),
             ("postgres://ada@db/x?password=s3cret", "among its parameters"),
             ("postgres://ada@db/x?pasword=s3cret", "the parameter pasword"),
+            ("postgres:/ada:s3cret@db/x", "no // after"),
+            ("postgres:///x?user=ada:s3cret", "a colon in its user"),
             ("postgres://ada:s3cret@db/x?sslmode=allow", "no sslmode that is known"),
             ("postgres://ada:half#s3cret@db/x", "%23"),
             ("postgres://ada@/x?host=/run/postgresql", "///DATABASE?user=USER&host=/run/"),
