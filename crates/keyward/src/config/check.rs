@@ -61,10 +61,13 @@ impl Checking<'_> {
             database,
             app_name: self.parsed(APP_NAME, check_app_name),
             apps: AppLimits {
-                commands: self.texts(APPS_COMMANDS).into_iter().collect(),
-                command_variables: self.texts(APPS_COMMAND_VARIABLES).into_iter().collect(),
-                variables: self.texts(APPS_VARIABLES).into_iter().collect(),
-                app_settings: self.texts(APPS_APP_SETTINGS).into_iter().collect(),
+                commands: self.names(APPS_COMMANDS, |_| true).into_iter().collect(),
+                command_variables: self
+                    .names(APPS_COMMAND_VARIABLES, is_variable)
+                    .into_iter()
+                    .collect(),
+                variables: self.names(APPS_VARIABLES, is_variable).into_iter().collect(),
+                app_settings: self.names(APPS_APP_SETTINGS, |_| true).into_iter().collect(),
             },
             data_dir: self.path(DATA_DIR),
             master_keys,
@@ -214,7 +217,8 @@ impl Checking<'_> {
         match terms.transpose() {
             Ok(terms) => terms.unwrap_or_default(),
             Err(error) => {
-                self.problem_at(STORE_LEASE_S, error.to_string());
+                let seconds = seconds.unwrap_or_default();
+                self.problem_at(STORE_LEASE_S, format!("{STORE_LEASE_S} is {seconds}: {error}"));
                 LeaseTerms::default()
             }
         }
@@ -326,6 +330,18 @@ impl Checking<'_> {
         }
     }
 
+    /// Texts of which each is to be the name of something, so that none is there in vain.
+    fn names(&mut self, name: &'static str, is_one: impl Fn(&str) -> bool) -> Vec<String> {
+        let texts = self.texts(name);
+        for text in &texts {
+            if text.trim().is_empty() || text.contains(char::is_control) || !is_one(text) {
+                let shown = text.escape_debug();
+                self.problem_at(name, format!("{name} has '{shown}', which is no name of one"));
+            }
+        }
+        texts
+    }
+
     fn path(&mut self, name: &'static str) -> Option<PathBuf> {
         self.parsed(name, not_empty).map(|path| self.resolve(name, &path))
     }
@@ -435,7 +451,19 @@ pub(crate) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+/// Whether an app may be given a variable of this name: Keyward's own, but for inputs, hold its secrets.
+fn is_variable(text: &str) -> bool {
+    let is_own = text.starts_with("KEYWARD_") && !text.starts_with(app::INPUT_VARIABLE);
+    !text.contains('=') && !is_own
+}
+
 fn replica_name(text: &str) -> Result<String, String> {
-    let is_fit = (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
-    if is_fit { Ok(text.to_owned()) } else { Err("expected 1 to 64 characters".to_owned()) }
+    let is_fit = (1..=64).contains(&text.chars().count())
+        && !text.contains(char::is_control)
+        && !text.trim().is_empty();
+    if is_fit {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 characters, none of them a control character".to_owned())
+    }
 }

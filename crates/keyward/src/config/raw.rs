@@ -182,7 +182,8 @@ impl Reading<'_> {
             Ok(value) => self.raw.give(setting.name, value, origin),
             Err(expected) => {
                 let is = value.get_ref().type_str();
-                self.raw.problem(&origin, format!("{} is {is}; expected {expected}", setting.name));
+                let name = setting.name;
+                self.raw.problem(&origin, format!("{name} is of type {is}; expected {expected}"));
             }
         }
     }
@@ -203,7 +204,8 @@ impl Reading<'_> {
                 }
                 (Some(field), Err(expected)) => {
                     let is = value.get_ref().type_str();
-                    self.raw.problem(&origin, format!("{field} is {is}; expected {expected}"));
+                    self.raw
+                        .problem(&origin, format!("{field} is of type {is}; expected {expected}"));
                 }
                 (None, _) => {
                     let names = OPERATOR_FIELDS.join(", ");
@@ -237,7 +239,7 @@ fn of_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, &'static str> {
         (Kind::Texts, _) => Err("a list of strings"),
         (Kind::Count, DeValue::Integer(number)) => {
             let number = u32::from_str_radix(number.as_str(), number.radix());
-            number.map(Value::Count).map_err(|_| "a whole number up to 4294967295")
+            number.map(Value::Count).map_err(|_| "a whole number from 0 to 4294967295")
         }
         (Kind::Count, _) => Err("a whole number"),
     }
@@ -250,7 +252,14 @@ fn unknown(name: &str, section: &str) -> String {
     };
     let mut names: Vec<&str> = SETTINGS.iter().map(|one| one.name).filter(within).collect();
     if section.is_empty() {
-        names.extend(["[data_plane]", "[management]", "[store]", "[log]", "[[operator]]"]);
+        names.extend([
+            "[data_plane]",
+            "[management]",
+            "[apps]",
+            "[store]",
+            "[log]",
+            "[[operator]]",
+        ]);
     }
     format!("there is no setting {}; expected one of {}", name.escape_debug(), names.join(", "))
 }

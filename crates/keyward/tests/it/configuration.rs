@@ -15,7 +15,7 @@ fn everything_that_is_wrong_is_told_at_once_with_its_place() {
                 "keyward.toml:1:18: 'soon' is no duration",
                 "keyward.toml:2:1: there is no setting lissten; expected one of app_name",
                 "keyward.toml:5:10: 0.0.0.0:7071 can be reached from beyond this machine",
-                "keyward.toml:6:20: data_plane.behind_tls_proxy is string; expected true or false",
+                "keyward.toml:6:20: data_plane.behind_tls_proxy is of type string; expected true or false",
                 "keyward.toml:9:10: 'xml' is no log format",
                 "keyward.toml:11:1: the operator has no name",
                 "the operator has no token_file",
@@ -24,6 +24,28 @@ fn everything_that_is_wrong_is_told_at_once_with_its_place() {
         );
     }
     assert!(!sandbox.path("tools/.keyward").exists());
+}
+
+#[test]
+fn names_that_can_be_of_nothing_are_told() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        "keyward.toml",
+        "[apps]\ncommands = [\"\"]\nvariables = [\"A=B\", \"KEYWARD_TOKEN\", \"KEYWARD_INPUT_A\"]\n\
+         [store]\nlease_s = 301\nreplica_name = \" \"\n",
+    );
+    let told = sandbox.run(&["--config", "keyward.toml", "config", "check"]);
+    told.failed(
+        3,
+        &[
+            "keyward.toml:2:12: apps.commands has '', which is no name of one",
+            "keyward.toml:3:13: apps.variables has 'A=B'",
+            "apps.variables has 'KEYWARD_TOKEN'",
+            "keyward.toml:5:11: store.lease_s is 301: a lease is from 1 s to 300 s long",
+            "keyward.toml:6:16: expected 1 to 64 characters",
+        ],
+    );
+    assert!(!told.err.contains("KEYWARD_INPUT_A"), "{told:?}");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn an_app_has_one_source() {
     let server = serve(&sandbox, &[]);
     sandbox.run(&["deploy", "tools"]).ok();
     assert_eq!(server.stop(), 0);
-    let both = sandbox.run(&["serve", "tools", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+    let both = sandbox.run_with(sandbox.serve_command(&["--data-dir", "data"]), "");
     both.failed(3, &["tools is deployed in the store", "serve without a folder", "another name"]);
     let _other = sandbox.serve_with(&["--data-dir", "data", "--app-name", "another"]);
 }
