@@ -33,7 +33,7 @@ pub(crate) struct DeployArguments {
     /// Deploy an older version again [default: the one before the version in force]
     ///
     /// Two rollbacks in a row go back two versions.
-    #[arg(long, value_name = "VERSION", num_args = 0..=1, value_parser = version)]
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, allow_negative_numbers = true, value_parser = version)]
     #[expect(clippy::option_option, reason = "it may be given without a version")]
     rollback: Option<Option<i64>>,
     /// Roll back also where the old version lets in more than the one in force
@@ -46,7 +46,7 @@ pub(crate) struct DeployArguments {
 fn version(text: &str) -> Result<i64, String> {
     let wrong =
         "expected the number of a version, as deploy --list has them; the app is named with --app";
-    text.parse().map_err(|_| wrong.to_owned())
+    text.parse().ok().filter(|version| *version > 0).ok_or_else(|| wrong.to_owned())
 }
 
 /// What `deploy` is to do.

@@ -134,7 +134,7 @@ fn a_folder_that_does_not_hold_is_told_as_serve_tells_it_and_is_not_sent() {
     sandbox.run(&["deploy", "none"]).failed(3, &["there is no folder none"]);
     sandbox.run(&["deploy"]).failed(2, &["<DIR>"]);
     sandbox.run(&["deploy", "--force"]).failed(2, &["--rollback"]);
-    for version in ["abc", "tools"] {
+    for version in ["abc", "tools", "-1", "0"] {
         let done = sandbox.run(&["deploy", "--rollback", version]);
         done.failed(2, &[version, "number of a version", "--app"]);
     }

@@ -137,7 +137,7 @@ fn wrong_type(name: &str, expected: &str, value: &Value) -> Error {
 fn not_an_object(error: &serde_json::Error) -> Error {
     invalid(match error.classify() {
         Category::Data => {
-            "The body must be a JSON object, such as {\"keyType\": \"primary\"}.".to_owned()
+            "The body must be a JSON object with this operation's properties.".to_owned()
         }
         Category::Syntax | Category::Eof | Category::Io => {
             format!("The body is not JSON that can be read here: {error}.")
@@ -151,16 +151,21 @@ pub(super) struct Object(pub(super) Vec<(String, Box<RawValue>)>);
 impl Object {
     /// Parses a body that must be there; its members are there once and known to the operation.
     pub(super) fn parse(body: &[u8], known: &[&'static str]) -> Result<Self> {
-        let Raw(members) =
-            serde_json::from_str(text_of(body)?).map_err(|error| not_an_object(&error))?;
+        let text = text_of(body)?;
+        if text.trim_ascii().is_empty() {
+            let known = known.join(", ");
+            return Err(invalid(format!("The body is empty: send a JSON object with {known}.")));
+        }
+        let Raw(members) = serde_json::from_str(text).map_err(|error| not_an_object(&error))?;
         check_names(&members, known)?;
         Ok(Self(members))
     }
 
     /// Parses a member's value; its members are there once.
     pub(super) fn within(name: &str, value: &RawValue) -> Result<Self> {
-        let Raw(members) = serde_json::from_str(value.get())
-            .map_err(|_| invalid(format!("{name} must be an object.")))?;
+        let Raw(members) = serde_json::from_str(value.get()).map_err(|_| {
+            invalid(format!("{name} must be an object, and the names in it valid Unicode."))
+        })?;
         check_once(&members)?;
         Ok(Self(members))
     }

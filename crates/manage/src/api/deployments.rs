@@ -95,6 +95,9 @@ fn files(value: &RawValue) -> Result<Vec<(String, String)>> {
 fn settings(value: &RawValue) -> Result<Vec<(String, String)>> {
     let settings = Object::within("appSettings", value)?.0.into_iter();
     let settings = settings.map(|(name, value)| {
+        if name.trim().is_empty() || name.contains(char::is_control) {
+            return Err(invalid(format!("{} is no name of an app setting.", Quoted(&name))));
+        }
         let value = text(&name, &value)?;
         Ok((name, value))
     });

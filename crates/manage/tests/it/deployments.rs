@@ -124,7 +124,7 @@ async fn a_body_that_is_none_is_refused() {
     let plane = plane().await;
     deployed(&plane).await;
     for (operation, body, words) in [
-        ("deployApp", "", "not JSON"),
+        ("deployApp", "", "is empty: send a JSON object with files, publicUrl"),
         ("deployApp", "{}", "no file"),
         ("deployApp", r#"{"files": {}}"#, "no file"),
         ("deployApp", r#"{"files": []}"#, "files must be an object"),
@@ -142,7 +142,11 @@ async fn a_body_that_is_none_is_refused() {
             "'publicUrl' must be text",
         ),
         ("deployWorkflowArtifacts", "{}", "no file"),
+        ("deployWorkflowArtifacts", " ", "is empty: send a JSON object with files, appSettings"),
         ("deployWorkflowArtifacts", r#"{"appSettings": {"A": 1}}"#, "'A' must be text"),
+        ("deployWorkflowArtifacts", r#"{"appSettings": {"": "x"}}"#, "'' is no name"),
+        ("deployWorkflowArtifacts", r#"{"appSettings": {"a\u0000b": "x"}}"#, "is no name"),
+        ("deployWorkflowArtifacts", r#"{"files": {"\ud800/workflow.json": {}}}"#, "valid Unicode"),
         ("deployWorkflowArtifacts", r#"{"files": {}, "publicUrl": "x"}"#, "'publicUrl'"),
         ("rollbackDeployment", r#"{"version": "1"}"#, "version must be a whole number"),
         ("rollbackDeployment", r#"{"force": 1}"#, "force must be true or false"),
