@@ -227,7 +227,7 @@ impl Store {
 async fn next_revision(tx: &mut sqlx::AnyConnection) -> Result<Revision> {
     let (value,): (i64,) =
         sqlx::query_as("SELECT value FROM revision WHERE only_row = 1").fetch_one(tx).await?;
-    Ok(Revision::new(value + 1))
+    value.checked_add(1).map(Revision::new).ok_or(Error::corrupt("revision"))
 }
 
 pub(crate) fn app_id(bytes: &[u8]) -> Result<AppId> {

@@ -227,7 +227,7 @@ impl Store {
                 .bind(app.as_bytes().to_vec())
                 .fetch_one(&mut *tx)
                 .await?;
-        let version = Version(newest + 1);
+        let version = newest.checked_add(1).map(Version).ok_or(Error::corrupt("version"))?;
         let sealed = self.seal_files(&deployment.files, &app, version)?;
         sqlx::query(
             "INSERT INTO deployments \

@@ -128,6 +128,7 @@ fn failed(error: store::Error, file: &Path, place: &str) -> Error {
             Error::io(format!("read {}", file.display()))(source)
         }
         store::Error::Backup(fault) => {
+            let fault = output::shown(&fault.to_string());
             unfit(file, &format!("cannot be restored, and nothing was changed: {fault}"))
         }
         store::Error::Sealed { app, slot, source } => {
@@ -156,7 +157,7 @@ fn sealed(file: &Path, what: &str, why: &keys::Error) -> Error {
         "needs another master key, and nothing was changed: {what} does not open, since {why}. Name it with \
          --master-key-file"
     );
-    unfit(file, &why)
+    unfit(file, &output::shown(&why))
 }
 
 fn tell(
@@ -184,8 +185,8 @@ fn tell(
     };
     let apps = match restored.apps.as_slice() {
         [] => "no app".to_owned(),
-        [only] => format!("the app {only}"),
-        apps => format!("the apps {}", apps.join(", ")),
+        [only] => format!("the app {}", output::shown(only)),
+        apps => format!("the apps {}", output::shown(&apps.join(", "))),
     };
     output::print(&format!(
         "Restored the backup of {} into {place}: {apps}, {}.\n\n{keys}\n\nServe it as before, with the \

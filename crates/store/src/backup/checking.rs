@@ -5,10 +5,13 @@ use std::io::{BufRead, Seek};
 
 use keys::{MasterKeys, Slot, Timestamp};
 
-use super::format::{BackupFault, Cell, Line, Reader};
+use super::format::{BackupFault, Cell, Line, Reader, has_other_checksum};
 use super::tables::{Column, DEPLOYMENTS, OPERATOR_TOKENS, TABLES, Table};
 use crate::access_keys::{access_key_id, app_id, parse_slot};
 use crate::{Error, Result};
+
+/// The longest name of an app, which is what the commands take.
+const APP_NAME_CHARS: usize = 60;
 
 /// A backup that was read through and holds.
 #[derive(Debug)]
@@ -42,7 +45,28 @@ impl<R: BufRead + Seek> Backup<R> {
     /// [`Error::Backup`]; [`Error::Sealed`] and [`Error::Token`] where no master key opens a secret.
     pub fn read(mut from: R, masters: Option<&MasterKeys>) -> Result<Self> {
         from.rewind().map_err(BackupFault::from)?;
-        let mut reader = Reader::new(&mut from)?;
+        // What is no backup at all may be of any size, and is not read to its end.
+        match Reader::new(&mut from) {
+            Ok(_) | Err(BackupFault::Line { .. }) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        from.rewind().map_err(BackupFault::from)?;
+        // A damaged secret opens under no key, and is not to be taken for one under another.
+        let is_altered = has_other_checksum(&mut from).map_err(BackupFault::from)?;
+        let summary = match Self::look(&mut from, None) {
+            Err(error) if is_altered => return Err(altered(error)),
+            looked => looked?,
+        };
+        if masters.is_some() {
+            Self::look(&mut from, masters)?;
+        }
+        Ok(Self { from, summary })
+    }
+
+    /// Reads all lines once.
+    fn look(from: &mut R, masters: Option<&MasterKeys>) -> Result<BackupSummary> {
+        from.rewind().map_err(BackupFault::from)?;
+        let mut reader = Reader::new(from)?;
         let taken_at = Timestamp::parse_rfc3339(&reader.header.taken_at)
             .map_err(|_| reader.fault("takenAt is no instant"))?;
         let mut seen = Seen::new(masters);
@@ -60,15 +84,14 @@ impl<R: BufRead + Seek> Backup<R> {
             }
         };
         seen.check_apps().map_err(|why| reader.fault(why))?;
-        let summary = BackupSummary {
+        Ok(BackupSummary {
             taken_at,
             revision: reader.header.revision,
             written_by: reader.header.keyward.clone(),
             apps: seen.apps.len(),
             rows: end.rows,
             sha256: end.sha256,
-        };
-        Ok(Self { from, summary })
+        })
     }
 
     /// What it says of itself.
@@ -82,6 +105,18 @@ impl<R: BufRead + Seek> Backup<R> {
         self.from.rewind()?;
         Reader::new(&mut self.from)
     }
+}
+
+/// What is wrong with a file whose checksum is of something else.
+fn altered(error: Error) -> Error {
+    Error::Backup(match error {
+        Error::Backup(BackupFault::Line { line, why }) => BackupFault::DamagedLine { line, why },
+        Error::Backup(BackupFault::NewerContent { line, what, .. }) => {
+            BackupFault::DamagedLine { line, why: format!("{what} is unknown") }
+        }
+        Error::Backup(fault) => fault,
+        other => return other,
+    })
 }
 
 enum Wrong {
@@ -159,6 +194,7 @@ impl<'m> Seen<'m> {
             "apps" => {
                 let (id, name) = (row.bytes("id")?, row.text("name")?);
                 app_id(id).map_err(|error| error.to_string())?;
+                check_app_name(name)?;
                 self.apps.insert(id.to_vec(), name.to_owned());
                 if let Some(Cell::Integer(version)) = row.cell("deployed_version") {
                     self.deployed.insert((id.to_vec(), *version));
@@ -240,6 +276,18 @@ impl<'m> Seen<'m> {
             None => Ok(()),
         }
     }
+}
+
+/// Sees that an app has a name that `serve` and `deploy` take, since it stands in paths and on terminals.
+fn check_app_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if (1..=APP_NAME_CHARS).contains(&name.chars().count()) && name.chars().all(fits) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(APP_NAME_CHARS).collect();
+    Err(format!(
+        "{shown:?} is no name of an app: expected 1 to {APP_NAME_CHARS} letters, digits or -"
+    ))
 }
 
 #[derive(Clone, Copy)]

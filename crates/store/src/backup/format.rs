@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::tables::{Column, Kind, Table};
+use super::tables::{Column, Kind, MAX_COUNT, Table};
 
 /// The version of the format. What adds tables or columns leaves it; what changes lines raises it.
 pub(super) const FORMAT: u64 = 1;
@@ -80,6 +80,14 @@ pub enum BackupFault {
     /// What its last line says does not fit what is before it.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
+    /// The checksum in its last line is of something else, and this line shows the damage.
+    #[error("it is damaged: line {line}: {why}")]
+    DamagedLine {
+        /// The line's number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A line is not what it can be.
     #[error("line {line}: {why}")]
     Line {
@@ -106,7 +114,9 @@ impl Cell {
     fn read(value: Value, column: &Column) -> Option<Self> {
         match (column.kind, value) {
             (_, Value::Null) => column.is_nullable.then_some(Self::Null),
-            (Kind::Integer, Value::Number(number)) => number.as_i64().map(Self::Integer),
+            (Kind::Integer, Value::Number(number)) => {
+                number.as_i64().filter(|number| column.can_be(*number)).map(Self::Integer)
+            }
             (Kind::Text, Value::String(text)) => Some(Self::Text(text)),
             (Kind::Bytes, Value::String(text)) => STANDARD.decode(text).ok().map(Self::Bytes),
             _ => None,
@@ -204,6 +214,11 @@ impl<R: BufRead> Reader<R> {
             (Some(FORMAT), Some(first)) if is_whole => {
                 reader.header = serde_json::from_value(first)
                     .map_err(|error| reader.fault(error.to_string()))?;
+                let revision = reader.header.revision;
+                if !(0..=MAX_COUNT).contains(&revision) {
+                    let why = format!("the revision {revision} is not between 0 and {MAX_COUNT}");
+                    return Err(reader.fault(why));
+                }
             }
             (Some(FORMAT), _) => return Err(BackupFault::CutOff(1)),
             (Some(newer), _) => return Err(BackupFault::NewerFormat(newer)),
@@ -309,6 +324,20 @@ impl<R: BufRead> Reader<R> {
         }
         Ok(Line::End(end))
     }
+}
+
+/// Whether the last line of a file has another checksum than that of all lines before it: read by itself, no
+/// line is looked into. A file without a last line has none.
+pub(super) fn has_other_checksum(from: &mut impl BufRead) -> io::Result<bool> {
+    let (mut hash, mut before, mut line) = (Sha256::new(), Sha256::new(), Vec::new());
+    while !from.fill_buf()?.is_empty() {
+        before.clone_from(&hash);
+        line.clear();
+        from.take(LINE_BYTES).read_until(b'\n', &mut line)?;
+        hash.update(&line);
+    }
+    let end = serde_json::from_slice::<EndLine>(&line).ok().filter(|_| line.ends_with(b"\n"));
+    Ok(end.is_some_and(|end| end.sha256 != hexadecimal(&before.finalize())))
 }
 
 /// Whether the beginning of a first line is that of a backup's.

@@ -1,6 +1,8 @@
 //! What of the database is in a backup: every table and every column stands here, or its table is left out
 //! with a reason.
 
+use std::ops::RangeInclusive;
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -21,7 +23,24 @@ impl Column {
     const fn or_null(self) -> Self {
         Self { is_nullable: true, ..self }
     }
+
+    /// Whether a number can stand in it: what is counted on from must leave room to do so.
+    pub(super) fn can_be(&self, number: i64) -> bool {
+        match self.name {
+            "version" | "deployed_version" => (1..=MAX_COUNT).contains(&number),
+            "revision" => (0..=MAX_COUNT).contains(&number),
+            // Whoever issues a key may choose any instant.
+            "not_after" => true,
+            _ => INSTANTS.contains(&number),
+        }
+    }
 }
+
+/// The highest revision or version that is restored: what JSON numbers are exact to in every language.
+pub(super) const MAX_COUNT: i64 = (1 << 53) - 1;
+
+/// The instants of the years 0 to 9999, which RFC 3339 can write, in milliseconds since 1970.
+const INSTANTS: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 const fn integer(name: &'static str) -> Column {
     Column { name, kind: Kind::Integer, is_nullable: false }

@@ -136,6 +136,17 @@ async fn a_backup_that_does_not_hold_together_is_refused_with_the_line() {
         (change(issued, &|row| row[2] = json!("AAAAAA==")), at(issued), "no row of access_keys"),
         (change(event, &|row| row[1] = json!(other)), at(event), "refers to no row of apps"),
         (change(app, &|row| row[2] = json!("now")), at(app), "created_at is not what it can be"),
+        (change(0, &|head| head["revision"] = json!(i64::MAX)), at(0), "the revision 9223"),
+        (change(0, &|head| head["revision"] = json!(-1)), at(0), "the revision -1 is not"),
+        (change(app, &|row| row[3] = json!(i64::MAX)), at(app), "deployed_version is not what"),
+        (change(app, &|row| row[2] = json!(i64::MIN)), at(app), "created_at is not what it can be"),
+        (change(key, &|row| row[6] = json!(-1)), at(key), "revision is not what it can be"),
+        (
+            change(app, &|row| row[1] = json!("a/\0\u{1b}[31m")),
+            at(app),
+            "\"a/\\0\\u{1b}[31m\" is no",
+        ),
+        (change(app, &|row| row[1] = json!("a".repeat(61))), at(app), "expected 1 to 60 letters"),
         (change(app, &|row| row[1] = json!(null)), at(app), "name is not what it can be"),
         (change(app, &|row| row[0] = json!("not base64!")), at(app), "id is not what it can be"),
         (change(app, &|row| drop(row.as_array_mut().unwrap().pop())), at(app), "a row of 3 values"),
@@ -184,6 +195,34 @@ async fn a_backup_under_another_master_key_is_refused_before_anything_is_written
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_damaged_secret_is_not_taken_for_one_under_another_master_key() {
+    let (fixture, lines) = some().await;
+    let mut altered = lines.clone();
+    let is_sealed = |line: &String| {
+        let row: Option<Vec<Value>> = serde_json::from_str(line).ok();
+        row.is_some_and(|row| row.len() == 8 && row[3].is_string())
+    };
+    let (row_at, at) = (lines.iter().position(is_sealed).unwrap(), 3);
+    let mut row: Vec<Value> = serde_json::from_str(&lines[row_at]).unwrap();
+    let mut bytes_of = STANDARD.decode(row[at].as_str().unwrap()).unwrap();
+    for place in 0..bytes_of.len() {
+        bytes_of[place] ^= 1;
+        row[at] = json!(STANDARD.encode(&bytes_of));
+        altered[row_at] = json!(row).to_string();
+        bytes_of[place] ^= 1;
+        match Backup::read(Cursor::new(bytes(&altered)), Some(&fixture.masters())) {
+            Err(Error::Backup(BackupFault::Damaged(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // Where the damage shows in a line, that is told.
+    let all = bytes(&lines);
+    let text = String::from_utf8(all).unwrap().replacen("\"access_keys\"", "\"access_keyr\"", 1);
+    let fault = fault(text.as_bytes());
+    assert!(fault.starts_with("it is damaged: line "), "{fault}");
 }
 
 #[tokio::test]
