@@ -20,6 +20,11 @@ pub(crate) struct Folder {
     pub(crate) unreadable_names: Vec<String>,
 }
 
+/// Says why nothing under a name of [`Folder::unreadable_names`] is read.
+pub(crate) fn unreadable(name: &str) -> String {
+    format!("`{name}`: its name is not UTF-8, or has control characters")
+}
+
 /// Reads an app folder: the files in it and one level below that make an app, no others.
 ///
 /// # Errors
@@ -89,6 +94,9 @@ impl Reading<'_> {
                 self.file(&entry.path(), &path);
             } else if prefix.is_empty() && app::is_app_file(&format!("{name}/workflow.json")) {
                 self.subfolder(&entry.path(), &path);
+            } else if name.contains(char::is_control) && entry.path().join("workflow.json").exists()
+            {
+                self.folder.unreadable_names.push(name.escape_debug().to_string());
             }
         }
         Ok(())
@@ -221,6 +229,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(OsStr::from_bytes(b"Gr\xffet"))).unwrap();
         assert_eq!(read(dir.path()).unwrap().unreadable_names, ["Gr\u{fffd}et"]);
+        let escaping = dir.path().join("Gr\u{1b}eet");
+        fs::create_dir(&escaping).unwrap();
+        assert_eq!(read(dir.path()).unwrap().unreadable_names.len(), 1);
+        fs::write(escaping.join("workflow.json"), "{}").unwrap();
+        let mut names = read(dir.path()).unwrap().unreadable_names;
+        names.sort();
+        assert_eq!(names, ["Gr\\u{1b}eet", "Gr\u{fffd}et"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use app::{App, Files, Server, Surroundings};
 use crate::config::{DataPlane, Environment, InputSource};
 use crate::error::{Error, Result};
 use crate::place::Place;
-use crate::{output, secret_file};
+use crate::{folder, output, secret_file};
 
 /// Where an app comes from.
 #[derive(Clone, Debug)]
@@ -52,8 +52,7 @@ impl Source {
     fn load_now(&self) -> Result<Loaded> {
         let folder = self.place.read()?;
         let app = self.make(&folder.files)?;
-        let unreadable =
-            folder.unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
+        let unreadable = folder.unreadable_names.iter().map(|name| folder::unreadable(name));
         let left_out = app.left_out().iter().map(ToString::to_string);
         let left_out = left_out.chain(unreadable).chain(self.place.unread_allow_list()).collect();
         Ok(Loaded { app: Arc::new(app), files: folder.files, left_out })

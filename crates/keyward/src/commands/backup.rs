@@ -34,7 +34,7 @@ pub(crate) struct BackupArguments {
     /// The file, which gets mode 0600
     #[arg(value_hint = ValueHint::FilePath)]
     file: PathBuf,
-    /// Replace what has that name
+    /// Replace a file that has that name; a link, a device or anything else is refused
     #[arg(long)]
     force: bool,
     /// Read the store itself and ask no server
@@ -63,9 +63,7 @@ pub(crate) async fn run(
     around: &Surroundings<'_>,
 ) -> Result<()> {
     let BackupArguments { file, force, .. } = arguments;
-    if !force && file.symlink_metadata().is_ok() {
-        return Err(there(file));
-    }
+    check_name(file, *force)?;
     // What is interrupted leaves no file behind, as everything else that fails.
     let mut signals = Signals::new()?;
     let summary = tokio::select! {
@@ -115,6 +113,7 @@ async fn take(
     let backup = Backup::read(BufReader::new(written), None).map_err(|error| {
         Error::Failed(format!("the backup did not come whole, and nothing is kept of it: {error}"))
     })?;
+    check_name(file, *force)?;
     let kept = growing.finish(*force).map_err(Error::io(doing()))?;
     if kept { Ok(backup.summary().clone()) } else { Err(there(file)) }
 }
@@ -163,6 +162,24 @@ async fn open(
         return Err(unfit(data_dir.path(), NOTHING));
     }
     direct::open(&data_dir, masters, clock).await
+}
+
+/// Refuses the name of what is not to be replaced, and of what is no file and never is.
+fn check_name(file: &Path, force: bool) -> Result<()> {
+    let Ok(there_is) = file.symlink_metadata() else { return Ok(()) };
+    if !force {
+        return Err(there(file));
+    }
+    if there_is.is_symlink() {
+        return Err(unfit(
+            file,
+            "is a link, which is never replaced: name the file that it leads to",
+        ));
+    }
+    if !there_is.is_file() {
+        return Err(unfit(file, "is no file, and never replaced: give another name"));
+    }
+    Ok(())
 }
 
 fn there(file: &Path) -> Error {

@@ -9,6 +9,7 @@ use crate::arguments::{DeployArguments, Wanted};
 use crate::client::{Client, Surroundings, no_body};
 use crate::config;
 use crate::error::{Error, Result};
+use crate::folder::unreadable;
 use crate::output;
 use crate::place::Place;
 use crate::source::Source;
@@ -38,12 +39,14 @@ async fn deploy(dir: &Path, arguments: &DeployArguments, around: &Surroundings<'
         body.insert("publicUrl".to_owned(), url.as_str().into());
     }
     let client = Client::find(&arguments.call, around)?.of_app(app);
-    let answer = client.change("deployApp", &Value::Object(body)).await.map_err(of_files)?;
+    let mut answer = client.change("deployApp", &Value::Object(body)).await.map_err(of_files)?;
+    if let Some(left_out) = answer.get_mut("leftOut").and_then(Value::as_array_mut) {
+        left_out.extend(unreadable_names.iter().map(|name| unreadable(name).into()));
+    }
     if arguments.call.json {
         return output::print_json(&answer);
     }
-    let unread = unreadable_names.iter().map(|name| format!("`{name}`: its name is not UTF-8"));
-    output::print(&text(&answer, "deployed", unread))
+    output::print(&text(&answer, "deployed"))
 }
 
 /// What stands against the files, rather than against the command line.
@@ -93,7 +96,7 @@ async fn roll_back(
         return output::print_json(&answer);
     }
     let what = format!("restores version {}", number(&answer, "restores"));
-    output::print(&text(&answer, &what, std::iter::empty()))
+    output::print(&text(&answer, &what))
 }
 
 /// Reads the folder and sees that it holds. What a value of parameters.json lacks on this machine may be there
@@ -122,7 +125,7 @@ fn texts(files: &Files) -> Result<Value> {
     files.iter().map(text).collect::<Result<_>>().map(Value::Object)
 }
 
-fn text(answer: &Value, what: &str, unread: impl Iterator<Item = String>) -> String {
+fn text(answer: &Value, what: &str) -> String {
     let (app, version) = (member(answer, "app"), number(answer, "version"));
     let url = member(answer, "publicUrl");
     let mut lines = vec![if version.is_empty() {
@@ -147,7 +150,7 @@ fn text(answer: &Value, what: &str, unread: impl Iterator<Item = String>) -> Str
         true => "\nNo file has changed.".to_owned(),
         false => format!("\nChanged\n  {}", changed.join("\n  ")),
     });
-    let left_out: Vec<String> = listed("leftOut").map(as_text).chain(unread).collect();
+    let left_out: Vec<String> = listed("leftOut").map(as_text).collect();
     if !left_out.is_empty() {
         lines.push(format!("\nLeft out\n  {}", left_out.join("\n  ")));
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pg_harness::Cluster;
@@ -164,7 +165,11 @@ fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
     }
     assert_eq!(sandbox.read("backup.jsonl"), "mine");
     sandbox.run(&["backup", "none/backup"]).failed(1, &["cannot write none/backup"]);
-    sandbox.run(&["backup", "tools", "--force"]).failed(1, &["cannot write tools"]);
+    drop(UnixListener::bind(sandbox.path("socket")).unwrap());
+    for (name, words) in [("tools", "no file"), ("link", "a link"), ("socket", "no file")] {
+        sandbox.run(&["backup", name, "--force"]).failed(3, &[words, "never replaced"]);
+        assert!(!sandbox.path(name).symlink_metadata().unwrap().is_file());
+    }
     let mut reader = sandbox.command(&["backup", "other"]);
     reader.env("KEYWARD_TOKEN", "kwo1_none");
     reader.env("KEYWARD_MANAGE_URL", format!("http://{}", server.manage_listen()));
@@ -176,7 +181,7 @@ fn a_backup_replaces_nothing_and_leaves_nothing_where_it_fails() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["backup.jsonl", "home", "link", "tools"]);
+    assert_eq!(names, ["backup.jsonl", "home", "link", "socket", "tools"]);
     drop(server);
     sandbox.run(&["backup", "other"]).failed(4, &["keyward serve"]);
 }
