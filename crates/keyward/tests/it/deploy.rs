@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pg_harness::{Cluster, Database};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Done, Sandbox, Server, has_ended};
+use crate::harness::{Answer, Done, Sandbox, Server, ends, has_ended};
 use crate::streams::listen_at;
 
 /// A server of what is deployed in its data folder `data`.
@@ -90,7 +90,7 @@ fn a_new_version_ends_the_streams_of_what_is_gone_and_a_rollback_brings_it_back(
     let mut others = listen_at(&server, &format!("/other{first}"), &other);
     sandbox.write("tools/mcpservers.json", r#"{"mcpServers": []}"#);
     sandbox.run(&["deploy", "tools"]).ok();
-    assert!(has_ended(&mut gone));
+    assert!(ends(&mut gone));
     assert!(!has_ended(&mut stays) && !has_ended(&mut others));
     assert_eq!(greet(&server, "tools", &tools).status, 404);
 
@@ -293,7 +293,7 @@ fn what_is_deployed_by_one_replica_is_in_force_on_the_other_when_it_returns() {
     assert!(!has_ended(&mut stream), "its server is as it was");
     pair.sandbox.write("tools/mcpservers.json", r#"{"mcpServers": []}"#);
     pair.run("one", &["deploy", "tools"]).ok();
-    assert!(has_ended(&mut stream));
+    assert!(ends(&mut stream));
     pair.run("other", &["deploy", "--rollback"]).ok();
     assert_eq!(
         (greet(&one, "tools", &key).status, greet(&other, "tools", &key).status),

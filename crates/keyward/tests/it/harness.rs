@@ -344,6 +344,22 @@ pub(crate) fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
 }
 
 /// Whether the end of the stream has arrived already; does not wait for it.
+/// Whether the end of a stream arrives: what the server has written may be on its way for a moment.
+pub(crate) fn ends(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    while !bytes.ends_with(b"0\r\n\r\n") {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => bytes.extend_from_slice(&part[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    true
+}
+
 pub(crate) fn has_ended(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let mut bytes = Vec::new();

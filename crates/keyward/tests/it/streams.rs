@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use keys::Timestamp;
 use serde_json::json;
 
-use crate::harness::{Sandbox, Server, connect, has_ended, read_until};
+use crate::harness::{Sandbox, Server, connect, ends, has_ended, read_until};
 
 /// An event stream whose subscription was acknowledged.
 fn listen(server: &Server, key: &str) -> TcpStream {
@@ -63,7 +63,7 @@ fn streams_have_ended_for_their_clients_when_the_call_that_ends_their_key_return
             _ => json!({ "keyType": "primary" }),
         };
         assert_eq!(server.manage(operation, &body).status, 200);
-        let open = streams.iter_mut().map(has_ended).filter(|ended| !ended).count();
+        let open = streams.iter_mut().map(ends).filter(|ends| !ends).count();
         assert_eq!(open, 0, "streams still open after {operation}");
         assert!(!has_ended(&mut other), "a stream of the other access key");
     }
